@@ -1,0 +1,98 @@
+# make demo   the main job on real data, from nothing
+# make test   all checks and tests, from nothing
+# Both need only make and Python 3.10 to 3.13; everything goes into .venv, a second call is instant.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+JOBS ?= 2
+# tests that need torch, starter weights or a browser come after those that need nothing
+SLOW := train or starter or browser
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fast slow starters bench lock clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+	@echo "make lint   the checks alone"
+	@echo "make bench  measures the figures of docs/explain/figures.md (DATA=folder of the open data sets)"
+	@echo "make lock   writes the lock files anew from what is installed in .venv"
+	@echo "make clean  removes .venv, demo/ and all caches in this folder"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Headstart needs Python 3.10 to 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+	    echo "  fix: make PYTHON=python3.12 ..."; exit 2; }
+	@echo "== creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python could not make a virtual environment."; \
+	  echo "  fix: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 2; }
+
+# The lock files are for Python 3.11 and newer; on 3.10 pip chooses the versions itself.
+locked = $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+$(VENV)/.demo-ready: requirements-demo.lock pyproject.toml | $(BIN)/python
+	@echo "== installing Headstart and what the demo needs (no torch)"
+	@if $(locked); then $(PIP) install -r requirements-demo.lock && \
+	  $(PIP) install --no-deps --no-build-isolation -e .; \
+	else $(PIP) install -e '.[sklearn]'; fi
+	@touch $@
+
+$(VENV)/.test-ready: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "== installing Headstart and what the tests need (a few minutes)"
+	@if $(locked); then $(PIP) install -r requirements.lock && \
+	  $(PIP) install --no-deps --no-build-isolation -e .; \
+	else $(PIP) install torch==2.13.0 torchvision==0.28.0 -e '.[dev]'; fi
+	@touch $@
+
+# Without them (no network) the tests that need them skip and say so; the rest still runs.
+starters: $(VENV)/.test-ready
+	@echo "== starter weights"
+	@$(BIN)/headstart backbones --fetch starter || \
+	  echo "The starter weights could not be fetched: the tests that need them will be skipped."
+
+demo: $(VENV)/.demo-ready
+	@$(BIN)/python examples/demo.py
+
+# needed without an import of ours: torch.onnx uses onnxscript, transformers safetensors, timm torchvision;
+# huggingface_hub comes with transformers and is only touched where transformers is there
+DEPTRY_IGNORES := DEP002=headstart|onnxscript|safetensors|torchvision,DEP003=huggingface_hub
+
+lint: $(VENV)/.test-ready
+	@echo "== checks"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/deptry src --known-first-party headstart --optional-dependencies-dev-groups dev \
+	  --per-rule-ignores "$(DEPTRY_IGNORES)"
+	$(BIN)/vulture src --min-confidence 80
+	$(BIN)/interrogate --quiet --fail-under 95 --ignore-private --ignore-semiprivate \
+	  --ignore-magic --ignore-init-method --ignore-nested-functions --ignore-overloaded-functions src
+
+fast: $(VENV)/.test-ready
+	@echo "== tests that need neither torch nor weights nor a browser"
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not ($(SLOW))"
+
+slow: starters
+	@echo "== the other tests"
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "$(SLOW)"
+
+# one after the other, also under make -j: the second pass would only take the first one's processors
+test: $(VENV)/.test-ready
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory fast
+	@$(MAKE) --no-print-directory slow
+
+DATA ?= ../shared/data
+bench: $(VENV)/.test-ready
+	@$(BIN)/python benchmarks/figures.py --data $(DATA) --out runs/figures
+
+lock: $(VENV)/.test-ready
+	@$(BIN)/python scripts/lock.py
+
+clean:
+	rm -rf $(VENV) demo runs/figures dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""Headstart: transfer learning for the data you have.
+
+    import headstart as hs
+
+    model = hs.fit("photos/")
+    model.predict(["a.jpg"])
+    model.save("flowers.headstart")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "read": "headstart.api",
+    "fit": "headstart.api",
+    "evaluate": "headstart.api",
+    "load": "headstart.api",
+    "Model": "headstart.api",
+    "HeadstartError": "headstart.errors",
+}
+
+__all__ = ["HeadstartError", "Model", "__version__", "evaluate", "fit", "load", "read"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are resolved on first use, so that `import headstart` costs nothing."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,41 @@
+"""What this machine offers: cache folder, threads, random generators."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+
+def cache_dir() -> Path:
+    """Where graphs, weights and features are kept: HEADSTART_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("HEADSTART_CACHE")
+    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("headstart", False))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def threads() -> int:
+    """Processors this process may use: the affinity mask, cut down to the cgroup's CPU quota."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(count, quota) if quota else count)
+
+
+def _cgroup_quota() -> int | None:
+    """Processors allowed by a container's limit, rounded up; None without one."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if limit == "max" else max(1, -(-int(limit) // int(period)))
+    except (OSError, ValueError):
+        return None
+
+
+def generator(seed: int, *stream: int) -> np.random.Generator:
+    """A generator for one purpose: the same seed and stream numbers give the same draws."""
+    return np.random.default_rng([seed, *stream])

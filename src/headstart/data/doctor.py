@@ -1,0 +1,236 @@
+"""What bytes and tables tell about the data, without any model: findings with names and fixes."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.types import Finding, Table
+
+_FEW = 5  # rows; a class with fewer is hardly learned and not measured
+_IMBALANCE = 10  # largest class over smallest
+_MANY_SKIPPED = 0.05  # share of the rows
+
+
+def duplicate_groups(table: Table) -> np.ndarray:
+    """Rows with the same content get the same number.
+
+    Pictures are the same if their bytes are (files: SHA-256; in memory: the pixels), texts if they
+    differ in nothing but case, spaces, punctuation and Unicode form. A picture that cannot be read
+    is a group of its own.
+
+    Returns:
+        (n,) int64, numbered by first appearance.
+    """
+    keys = _picture_keys(table.inputs) if table.modality == "image" else _text_keys(table.inputs)
+    return _number(keys)
+
+
+def _number(keys: Iterable[Any]) -> np.ndarray:
+    """Keys to numbers by first appearance; None equals nothing."""
+    numbers: dict[Any, int] = {}
+    out = [numbers.setdefault(object() if key is None else key, len(numbers)) for key in keys]
+    return np.array(out, dtype=np.int64)
+
+
+def _picture_keys(inputs: Sequence[Any]) -> list[tuple[str, int, bytes] | None]:
+    """Kind, size and hash of each picture. Files that share their size with none are not read."""
+    sizes = [_size(value) for value in inputs]
+    shared = {size for size, n in Counter(sizes).items() if n > 1}
+    return [
+        None if size is None else (*size, _digest(value, i) if size in shared else b"")
+        for i, (value, size) in enumerate(zip(inputs, sizes))
+    ]
+
+
+def _size(value: Any) -> tuple[str, int] | None:
+    """What two pictures must share to be the same; None where nothing can be read."""
+    if isinstance(value, (str, Path)):
+        try:
+            info = Path(value).stat()
+        except (OSError, ValueError):
+            return None
+        return ("bytes", info.st_size) if stat.S_ISREG(info.st_mode) and info.st_size else None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return ("bytes", len(value)) if len(value) else None
+    try:
+        return "pixels", int(np.asarray(value).nbytes)
+    except (OSError, ValueError, TypeError, SyntaxError):  # a PIL image that is read only now
+        return None
+
+
+def _digest(value: Any, row: int) -> bytes:
+    """SHA-256 of a picture's bytes or pixels; the row number where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        if isinstance(value, (str, Path)):
+            with Path(value).open("rb") as file:
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            digest.update(value)
+        else:
+            pixels = np.ascontiguousarray(np.asarray(value))
+            digest.update(f"{pixels.dtype.str} {pixels.shape}".encode())
+            digest.update(pixels.tobytes())
+    except (OSError, ValueError, TypeError, SyntaxError):
+        return b"unreadable %d" % row
+    return digest.digest()
+
+
+def _text_keys(inputs: Sequence[Any]) -> list[str]:
+    folded = [unicodedata.normalize("NFKC", str(text)).casefold() for text in inputs]
+    # symbols stay, for "+1" and an emoji carry meaning
+    marks: dict[int, str] = {}
+    for char in set("".join(folded)):
+        category = unicodedata.category(char)
+        if category[0] in "PZC":
+            marks[ord(char)] = "" if category == "Cf" else " "  # Cf: zero width, joins words
+    keys = [" ".join(text.translate(marks).split()) for text in folded]
+    # "?" and "!" would both be nothing
+    return [key or text.strip() for key, text in zip(keys, folded)]
+
+
+def examine(table: Table, groups: np.ndarray) -> tuple[Finding, ...]:
+    """What the user should know before anything is trained.
+
+    Args:
+        table: n rows.
+        groups: (n,) as `duplicate_groups` gives them.
+
+    Returns:
+        Findings of the kinds "duplicates", "conflicting-labels", "one-class", "single-rows",
+        "small-classes", "imbalance" and "skipped", those that apply.
+    """
+    findings = [*_duplicates(table, groups), *_classes(table), *_skipped(table)]
+    return tuple(findings)
+
+
+def _duplicates(table: Table, groups: np.ndarray) -> list[Finding]:
+    members: dict[int, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups.tolist()):
+        members[group].append(row)
+    same = [rows for rows in members.values() if len(rows) > 1]
+    if not same:
+        return []
+    rows = [row for own in same for row in own]
+    extra = len(rows) - len(same)
+    names = tuple(table.names[row] for row in rows)
+    message = (
+        f"{extra:,} of {len(table):,} rows repeat another row ({len(same):,} groups of equal rows)."
+    )
+    findings = [
+        Finding("duplicates", "warning" if extra * 20 > len(table) else "info", message,
+                "nothing to do: equal rows are kept on one side of the split", names)
+    ]  # fmt: skip
+    if table.targets is None:
+        return findings
+    clash = [own for own in same if len({table.targets[row] for row in own}) > 1]
+    if clash:
+        first = ", ".join(f"{table.names[r]} is {table.targets[r]!r}" for r in clash[0][:3])
+        n = sum(map(len, clash))
+        findings.append(
+            Finding(
+                "conflicting-labels",
+                "warning",
+                f"{n:,} rows have the same content but different labels, e.g. {first}.",
+                "decide which label is right, and mend or remove the other rows",
+                tuple(table.names[row] for own in clash for row in own),
+            )
+        )
+    return findings
+
+
+def _classes(table: Table) -> list[Finding]:
+    if not table.targets:
+        return []
+    counts = Counter(table.targets)
+    if len(counts) == 1:
+        only = table.targets[0]
+        return [
+            Finding("one-class", "error", f"There is only one class ({only!r}).",
+                    "add rows of at least one more class")
+        ]  # fmt: skip
+    findings = []
+    single = sorted(label for label, n in counts.items() if n == 1)
+    small = sorted(label for label, n in counts.items() if 1 < n < _FEW)
+    if single:
+        findings.append(
+            Finding("single-rows", "warning",
+                    f"{len(single):,} classes have a single row and cannot be measured: {_some(single)}.",
+                    "add examples of these classes, or merge them with others",
+                    _names_of(table, set(single)))
+        )  # fmt: skip
+    if small:
+        findings.append(
+            Finding("small-classes", "warning",
+                    f"{len(small):,} classes have fewer than {_FEW} rows: {_some(small)}.",
+                    "add examples of these classes, or merge them with others",
+                    _names_of(table, set(small)))
+        )  # fmt: skip
+    (large, most), *_ = ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    rare, least = ordered[-1]
+    if most >= _IMBALANCE * least:
+        findings.append(
+            Finding("imbalance", "warning",
+                    f"The classes are uneven: {large!r} has {most:,} rows, {rare!r} has {least:,}.",
+                    "look at balanced accuracy rather than accuracy, and add rows of the rare classes")
+        )  # fmt: skip
+    return findings
+
+
+def _skipped(table: Table) -> list[Finding]:
+    n = len(table.skipped)
+    share = n / max(1, n + len(table))
+    if not n:
+        return []
+    reasons = Counter(entry.reason for entry in table.skipped).most_common(3)
+    listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons)
+    return [
+        Finding(
+            "skipped",
+            "warning" if share > _MANY_SKIPPED else "info",
+            f"{n:,} of {n + len(table):,} inputs were left out while reading: {listed}.",
+            "mend these inputs or remove them",
+            tuple(entry.input for entry in table.skipped),
+        )
+    ]
+
+
+def leaks(train: Table, test: Table) -> tuple[Finding, ...]:
+    """Test rows that are exact duplicates of training rows: a score on them is no measurement.
+
+    Returns:
+        One finding of the kind "leak" with the names of the test rows, or none.
+    """
+    n = len(train)
+    if not n or not len(test) or train.modality != test.modality:
+        return ()
+    inputs = (*train.inputs, *test.inputs)
+    keys = _picture_keys(inputs) if train.modality == "image" else _text_keys(inputs)
+    numbers = _number(keys)
+    leaked = np.flatnonzero(np.isin(numbers[n:], numbers[:n])).tolist()
+    if not leaked:
+        return ()
+    message = f"{len(leaked):,} of {len(test):,} test rows are also among the training rows."
+    return (
+        Finding("leak", "error", message, "remove them from the training or the test data",
+                tuple(test.names[row] for row in leaked)),
+    )  # fmt: skip
+
+
+def _names_of(table: Table, labels: set[str]) -> tuple[str, ...]:
+    assert table.targets is not None
+    return tuple(name for name, label in zip(table.names, table.targets) if label in labels)
+
+
+def _some(labels: Sequence[str], limit: int = 8) -> str:
+    more = f" and {len(labels) - limit:,} more" if len(labels) > limit else ""
+    return ", ".join(repr(label) for label in labels[:limit]) + more

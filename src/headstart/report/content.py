@@ -1,0 +1,484 @@
+"""What a report shows, as one noun: made once while fitting, kept as JSON inside the page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+
+from headstart.errors import BundleError
+from headstart.report.mistakes import Mistake
+from headstart.types import (
+    Backbone,
+    Baseline,
+    Candidate,
+    ClassScore,
+    Decision,
+    Evaluation,
+    Finding,
+    Metric,
+    Modality,
+    Roles,
+    Skipped,
+    Split,
+    Table,
+)
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many rows a class has, to learn from and to measure on."""
+
+    label: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What a reader must know of the backbone; see `headstart.types.Backbone`."""
+
+    name: str
+    dim: int
+    licence: str
+    sha256: str
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All that the report shows. Compare two with `to_json`.
+
+    Attributes:
+        title: a short name of the data.
+        modality: what the inputs are.
+        source: what was read.
+        test_source: what was read to measure on; empty where rows were held out of `source`.
+        roles: which column was taken for what.
+        classes: rows of each class, in label order.
+        n_train: rows learned from.
+        folds: cross-validation folds.
+        protocol: how the rows were divided, one sentence.
+        data_notes: what was guessed or repaired while reading and splitting.
+        skipped: every input that was left out, with the reason.
+        unlisted: reason -> how many more were left out that `skipped` does not name; only in a
+            report that was read back from a page, which names a limited number.
+        findings: what was noticed about the data.
+        finding_rows: how many rows each finding concerns (its `rows` are limited in a page, too).
+        backbone: which one, with licence and checksum.
+        method: how it was learned.
+        chosen: what was chosen and by what.
+        evaluation: how good it is, on which rows; its `skipped` are in `skipped`.
+        decision: how logits become an answer.
+        mistakes: the most confident ones.
+        seconds: what each stage took.
+        command: what was typed.
+        version: of Headstart.
+        created: ISO 8601, UTC.
+    """
+
+    title: str
+    modality: Modality
+    source: str
+    test_source: str
+    roles: Roles
+    classes: tuple[ClassCount, ...]
+    n_train: int
+    folds: int
+    protocol: str
+    data_notes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    findings: tuple[Finding, ...]
+    finding_rows: tuple[int, ...]
+    backbone: BackboneFacts
+    method: str
+    chosen: Mapping[str, Any]
+    evaluation: Evaluation
+    decision: Decision
+    mistakes: tuple[Mistake, ...]
+    seconds: Mapping[str, float]
+    command: str
+    version: str
+    created: str
+    unlisted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the data, the split and the numbers, each once."""
+        return tuple(dict.fromkeys((*self.data_notes, *self.evaluation.notes)))
+
+    @property
+    def n_skipped(self) -> int:
+        """How many inputs were left out."""
+        return len(self.skipped) + sum(self.unlisted.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        roles = self.roles
+        return {
+            "schema": SCHEMA,
+            "title": self.title,
+            "modality": self.modality,
+            "source": self.source,
+            "test_source": self.test_source,
+            "roles": {
+                "input": roles.input,
+                "target": roles.target,
+                "split": roles.split,
+                "group": roles.group,
+            },
+            "classes": [{"label": c.label, "train": c.train, "test": c.test} for c in self.classes],
+            "n_train": self.n_train,
+            "folds": self.folds,
+            "protocol": self.protocol,
+            "data_notes": list(self.data_notes),
+            "skipped": [skip.to_json() for skip in self.skipped],
+            "unlisted": dict(self.unlisted),
+            "findings": [
+                _finding_json(finding, n) for finding, n in zip(self.findings, self.finding_rows)
+            ],
+            "backbone": {
+                "name": self.backbone.name,
+                "dim": self.backbone.dim,
+                "licence": self.backbone.licence,
+                "sha256": self.backbone.sha256,
+                "why": self.backbone.why,
+            },
+            "method": self.method,
+            "chosen": plain(self.chosen),
+            "evaluation": evaluation_json(self.evaluation),
+            "decision": {
+                "temperature": self.decision.temperature,
+                "coverage": self.decision.coverage,
+                "set_threshold": self.decision.set_threshold,
+                "abstain_below": self.decision.abstain_below,
+            },
+            "mistakes": [mistake.to_json() for mistake in self.mistakes],
+            "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            "command": self.command,
+            "version": self.version,
+            "created": self.created,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Report:
+        """The inverse of `to_json`.
+
+        Raises:
+            BundleError: it is damaged, or written by a newer version.
+        """
+        schema = data.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise BundleError(
+                f"The report was written by a newer version (its schema is {schema}, not {SCHEMA}).",
+                fix="pip install --upgrade headstart",
+            )
+        try:
+            return _report(data)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            raise BundleError(
+                f"The report is damaged ({type(error).__name__}: {error}).",
+                fix="copy the file again from where it was made",
+            ) from error
+
+
+def build(
+    *,
+    title: str,
+    table: Table,
+    split: Split,
+    test: Table,
+    features_skipped: Sequence[Skipped],
+    backbone: Backbone,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    decision: Decision,
+    findings: Sequence[Finding],
+    mistakes: Sequence[Mistake],
+    seconds: Mapping[str, float],
+    command: str,
+    version: str,
+    created: str,
+) -> Report:
+    """Gather what the report shows.
+
+    Args:
+        title: a short name of the data.
+        table: the readable rows; `split` numbers them.
+        split: which rows were learned from; its `test` is empty where test data was given.
+        test: the rows measured.
+        features_skipped: rows that could not be decoded.
+        backbone: what computed the features.
+        candidate: what the method made.
+        evaluation: how good it is.
+        decision: how logits become an answer.
+        findings: what was noticed about the data.
+        mistakes: the most confident ones.
+        seconds: what each stage took.
+        command: what was typed.
+        version: of Headstart.
+        created: ISO 8601, UTC.
+    """
+    given = not len(split.test)
+    skipped = [*table.skipped, *features_skipped, *(test.skipped if given else ())]
+    skipped += list((Counter(evaluation.skipped) - Counter(skipped)).elements())
+    notes = (*table.notes, *(test.notes if given else ()), *split.notes)
+    targets = table.targets or ()
+    train_counts = Counter(targets[int(row)] for row in split.train)
+    report = Report(
+        title=title,
+        modality=table.modality,
+        source=table.source,
+        test_source=test.source if given else "",
+        roles=table.roles,
+        classes=_counts(evaluation.labels, train_counts, Counter(test.targets or ())),
+        n_train=len(split.train),
+        folds=len({int(fold) for fold in split.folds if fold >= 0}),
+        protocol=evaluation.protocol or split.protocol,
+        data_notes=tuple(dict.fromkeys(notes)),
+        skipped=tuple(skipped),
+        findings=tuple(findings),
+        finding_rows=tuple(len(finding.rows) for finding in findings),
+        backbone=BackboneFacts(
+            backbone.name, backbone.dim, backbone.licence, backbone.sha256, backbone.why
+        ),
+        method=candidate.method,
+        chosen=plain(candidate.chosen),
+        evaluation=replace(evaluation, skipped=()),
+        decision=decision,
+        mistakes=tuple(mistakes),
+        seconds=dict(seconds),
+        command=command,
+        version=version,
+        created=created,
+    )
+    return Report.from_json(_encodable(report.to_json()))
+
+
+def shortened(report: Report, characters: int = 250_000) -> Report:
+    """The same report with fewer names: at most so many characters of skipped inputs and of findings' rows.
+
+    The counts stay: see `Report.unlisted` and `Report.finding_rows`.
+    """
+    budget, kept, unlisted = characters, [], Counter(report.unlisted)
+    for skip in report.skipped:
+        budget -= len(skip.input) + len(skip.reason) + 30
+        if budget >= 0:
+            kept.append(skip)
+        else:
+            unlisted[skip.reason] += 1
+    findings = []
+    each = characters // 2 // max(len(report.findings), 1)
+    for finding in report.findings:
+        budget, rows = each, []
+        for name in finding.rows:
+            budget -= len(name) + 3
+            if budget < 0:
+                break
+            rows.append(name)
+        findings.append(replace(finding, rows=tuple(rows)))
+    return replace(report, skipped=tuple(kept), unlisted=dict(unlisted), findings=tuple(findings))
+
+
+def plain(value: Any) -> Any:
+    """A value as plain JSON: numpy numbers become Python's, what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """As plain JSON values; the confusion matrix as its non-zero cells [truth, answer, count]."""
+    matrix = np.asarray(evaluation.confusion)
+    rows, columns = np.nonzero(matrix)
+    return {
+        "metrics": {name: _metric_json(metric) for name, metric in evaluation.metrics.items()},
+        "per_class": [
+            {
+                "label": c.label,
+                "precision": _number(c.precision),
+                "recall": _number(c.recall),
+                "f1": _number(c.f1),
+                "n": int(c.n),
+            }
+            for c in evaluation.per_class
+        ],
+        "labels": list(evaluation.labels),
+        "confusion": [
+            [int(i), int(j), int(matrix[i, j])] for i, j in zip(rows.tolist(), columns.tolist())
+        ],
+        "n": int(evaluation.n),
+        "split": evaluation.split,
+        "protocol": evaluation.protocol,
+        "baselines": [
+            {
+                "name": one.name,
+                "metrics": None
+                if one.metrics is None
+                else {name: _metric_json(metric) for name, metric in one.metrics.items()},
+                "note": one.note,
+            }
+            for one in evaluation.baselines
+        ],
+        "coverage": None if evaluation.coverage is None else _number(evaluation.coverage),
+        "set_size": None if evaluation.set_size is None else _number(evaluation.set_size),
+        "notes": list(evaluation.notes),
+    }
+
+
+def _evaluation(data: Mapping[str, Any]) -> Evaluation:
+    labels = _texts(data["labels"])
+    matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for i, j, count in data["confusion"]:
+        if not (0 <= i < len(labels) and 0 <= j < len(labels)):
+            raise IndexError("a cell outside of the confusion matrix")
+        matrix[i, j] = count
+    return Evaluation(
+        metrics=_metrics(data["metrics"]),
+        per_class=tuple(
+            ClassScore(
+                str(c["label"]), _real(c["precision"]), _real(c["recall"]), _real(c["f1"]), int(c["n"])
+            )
+            for c in data["per_class"]
+        ),
+        labels=labels,
+        confusion=matrix,
+        n=int(data["n"]),
+        split=str(data["split"]),
+        protocol=str(data["protocol"]),
+        baselines=tuple(
+            Baseline(
+                str(b["name"]),
+                None if b["metrics"] is None else _metrics(b["metrics"]),
+                str(b["note"]),
+            )
+            for b in data["baselines"]
+        ),
+        coverage=None if data["coverage"] is None else float(data["coverage"]),
+        set_size=None if data["set_size"] is None else float(data["set_size"]),
+        notes=_texts(data["notes"]),
+    )
+
+
+def _report(data: Mapping[str, Any]) -> Report:
+    roles, backbone, decision = data["roles"], data["backbone"], data["decision"]
+    if data["modality"] not in ("image", "text"):
+        raise ValueError(f"modality {data['modality']!r}")
+    return Report(
+        title=str(data["title"]),
+        modality=cast(Modality, data["modality"]),
+        source=str(data["source"]),
+        test_source=str(data["test_source"]),
+        roles=Roles(
+            str(roles["input"]), *(_maybe(roles[name]) for name in ("target", "split", "group"))
+        ),
+        classes=tuple(
+            ClassCount(str(c["label"]), int(c["train"]), int(c["test"])) for c in data["classes"]
+        ),
+        n_train=int(data["n_train"]),
+        folds=int(data["folds"]),
+        protocol=str(data["protocol"]),
+        data_notes=_texts(data["data_notes"]),
+        skipped=tuple(Skipped(str(s["input"]), str(s["reason"])) for s in data["skipped"]),
+        findings=tuple(_finding(one) for one in data["findings"]),
+        finding_rows=tuple(int(one["n_rows"]) for one in data["findings"]),
+        backbone=BackboneFacts(
+            str(backbone["name"]),
+            int(backbone["dim"]),
+            str(backbone["licence"]),
+            str(backbone["sha256"]),
+            str(backbone["why"]),
+        ),
+        method=str(data["method"]),
+        chosen=dict(data["chosen"]),
+        evaluation=_evaluation(data["evaluation"]),
+        decision=Decision(
+            *(
+                float(decision[name])
+                for name in ("temperature", "coverage", "set_threshold", "abstain_below")
+            )
+        ),
+        mistakes=tuple(Mistake.from_json(one) for one in data["mistakes"]),
+        seconds={str(stage): float(spent) for stage, spent in data["seconds"].items()},
+        command=str(data["command"]),
+        version=str(data["version"]),
+        created=str(data["created"]),
+        unlisted={str(reason): int(n) for reason, n in data["unlisted"].items()},
+    )
+
+
+def _counts(
+    labels: Sequence[str], train: Mapping[str, int], test: Mapping[str, int]
+) -> tuple[ClassCount, ...]:
+    """Label order first, then labels that the model does not know but the test rows have."""
+    known = set(labels)
+    others = [label for label in sorted({*train, *test}) if label not in known]
+    return tuple(ClassCount(label, train.get(label, 0), test.get(label, 0)) for label in (*labels, *others))
+
+
+def _encodable(value: Any) -> Any:
+    """Lone surrogates (file names that are not UTF-8) as visible escapes, so that all can be written."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(one) for key, one in value.items()}
+    return [_encodable(one) for one in value] if isinstance(value, list) else value
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _real(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _metric_json(metric: Metric) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in metric.to_json().items()}
+
+
+def _metrics(data: Mapping[str, Any]) -> dict[str, Metric]:
+    return {
+        str(name): Metric(_real(m["value"]), _real(m["low"]), _real(m["high"]))
+        for name, m in data.items()
+    }
+
+
+def _finding_json(finding: Finding, n_rows: int) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "message": finding.message,
+        "fix": finding.fix,
+        "rows": list(finding.rows),
+        "n_rows": n_rows,
+    }
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    severity = data["severity"]
+    if severity not in ("info", "warning", "error"):
+        raise ValueError(f"severity {severity!r}")
+    return Finding(str(data["kind"]), severity, str(data["message"]), str(data["fix"]), _texts(data["rows"]))
+
+
+def _texts(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
+
+
+def _maybe(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,139 @@
+"""The most confident mistakes: what a person should look at first, with a small picture or the text."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import UnreadableInput
+from headstart.preprocess.image import open_image
+from headstart.types import Input, Table
+
+_SIDE = 160  # pixels, the long side of a thumbnail
+_QUALITY = 70
+_MAX_URI = 60_000  # characters; a noisy picture is compressed harder to keep the page light
+_TEXT = 300  # characters
+_URI = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]+={0,2}")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong answer.
+
+    Attributes:
+        name: the row's name.
+        truth: its label in the data.
+        label: the answer.
+        probability: calibrated, of the answer.
+        truth_probability: calibrated, of the true label; 0 for a label the model does not know.
+        image: a JPEG as a data URI; empty for texts and for pictures that cannot be shown.
+        text: the text, cut; empty for pictures.
+    """
+
+    name: str
+    truth: str
+    label: str
+    probability: float
+    truth_probability: float
+    image: str = ""
+    text: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "name": self.name,
+            "truth": self.truth,
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "truth_probability": round(self.truth_probability, 6),
+            "image": self.image,
+            "text": self.text,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Mistake:
+        """The inverse of `to_json`; an image that is not a JPEG data URI is left out."""
+        image = str(data["image"])
+        return Mistake(
+            str(data["name"]),
+            str(data["truth"]),
+            str(data["label"]),
+            float(data["probability"]),
+            float(data["truth_probability"]),
+            image if _URI.fullmatch(image) else "",
+            str(data["text"]),
+        )
+
+
+def worst(
+    test: Table,
+    probabilities: np.ndarray,
+    codes: np.ndarray,
+    labels: Sequence[str],
+    *,
+    limit: int = 12,
+    max_pixels: int = 50_000_000,
+) -> tuple[Mistake, ...]:
+    """The wrong answers that were given with the highest probability, surest first.
+
+    Args:
+        test: the n rows measured.
+        probabilities: (n, k) calibrated.
+        codes: (n,) true class numbers; -1 for a label the model does not know.
+        labels: k labels.
+        limit: at most so many.
+        max_pixels: larger pictures are not decoded for a thumbnail.
+    """
+    if not len(test):
+        return ()
+    answers = probabilities.argmax(axis=1)
+    sure = probabilities[np.arange(len(test)), answers]
+    wrong = np.flatnonzero(answers != codes)
+    rows = wrong[np.argsort(-sure[wrong], kind="stable")][:limit]
+    found = []
+    for row in rows.tolist():
+        code = int(codes[row])
+        known = code >= 0
+        truth = labels[code] if known else (test.targets[row] if test.targets else "")
+        pictured = test.modality == "image"
+        found.append(
+            Mistake(
+                name=test.names[row],
+                truth=truth,
+                label=labels[int(answers[row])],
+                probability=float(sure[row]),
+                truth_probability=float(probabilities[row, code]) if known else 0.0,
+                image=thumbnail(test.inputs[row], max_pixels) if pictured else "",
+                text="" if pictured else _cut(str(test.inputs[row])),
+            )
+        )
+    return tuple(found)
+
+
+def thumbnail(source: Input, max_pixels: int) -> str:
+    """A small JPEG of a picture as a data URI; empty where it cannot be read."""
+    try:
+        picture, _ = open_image(source, max_pixels)
+    except UnreadableInput:
+        return ""
+    picture = picture.convert("RGB")
+    picture.thumbnail((_SIDE, _SIDE))
+    uri = ""
+    for quality in (_QUALITY, 45, 20):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality, optimize=True)
+        uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        if len(uri) <= _MAX_URI:
+            break
+    return uri
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _TEXT else text[:_TEXT].rstrip() + " …"

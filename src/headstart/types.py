@@ -1,0 +1,409 @@
+"""The nouns that pass between rooms, and the Protocols of what can be plugged in.
+
+Every noun is a frozen dataclass: a stage takes nouns and returns a new one.
+Shapes are written (n, d): n rows, d feature dimensions, k classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Modality: TypeAlias = Literal["image", "text"]
+
+Input: TypeAlias = Any
+"""One input, by reference. Images: a path (str or Path), the file's bytes, a PIL image or a uint8
+array (h, w), (h, w, 3) or (h, w, 4). Texts: a str."""
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One input that was left out, by name, with the reason."""
+
+    input: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        """As `{"input", "reason"}`."""
+        return {"input": self.input, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column plays which part. For a folder of class folders, input is "file", target "folder"."""
+
+    input: str
+    target: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows by reference: nothing is decoded until a stage asks for it.
+
+    Attributes:
+        inputs: n inputs (see `Input`).
+        targets: n labels as strings, or None where the data has none.
+        names: n names for messages and reports: the path relative to the folder, or
+            "reviews.csv:17" (line of the file, the header is line 1).
+        modality: what the inputs are.
+        roles: which column was taken for what.
+        source: what was read, as the user would type it.
+        split: n of "train", "val", "test", where the data says so.
+        groups: n group names (rows of one group never straddle a split), where the data says so.
+        skipped: rows that were left out while reading.
+        notes: what was guessed or repaired while reading, one sentence each, for the user.
+    """
+
+    inputs: tuple[Input, ...]
+    targets: tuple[str, ...] | None
+    names: tuple[str, ...]
+    modality: Modality
+    roles: Roles
+    source: str
+    split: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Table:
+        """The table of these rows, in this order; what was skipped while reading stays noted."""
+        index = [int(i) for i in rows]
+
+        def pick(column: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+            return None if column is None else tuple(column[i] for i in index)
+
+        return replace(
+            self,
+            inputs=pick(self.inputs),
+            targets=pick(self.targets),
+            names=pick(self.names),
+            split=pick(self.split),
+            groups=pick(self.groups),
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows of a table are for learning and which for measuring.
+
+    Attributes:
+        train: row numbers to learn from.
+        test: row numbers to measure on; never shown to any choice made while fitting.
+        protocol: one sentence that says how the rows were divided.
+        name: "test" (given by the caller or the data) or "held-out" (taken from the training rows).
+        folds: for each training row, the number of its cross-validation fold.
+        notes: e.g. how many duplicates were kept together.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    protocol: str
+    name: str
+    folds: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data that the user should know.
+
+    Attributes:
+        kind: a stable identifier such as "duplicates", "imbalance", "animated".
+        severity: "info", "warning" or "error".
+        message: one sentence for a person, with the count.
+        fix: what to do about it; empty where nothing needs doing.
+        rows: names of the rows concerned (all of them).
+    """
+
+    kind: str
+    severity: Literal["info", "warning", "error"]
+    message: str
+    fix: str = ""
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How one input becomes the arrays a graph takes: a serialisable list of steps.
+
+    Attributes:
+        modality: what goes in.
+        steps: each a JSON object with the key "step" (see `headstart.preprocess`).
+    """
+
+    modality: Modality
+    steps: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"modality": self.modality, "steps": [dict(step) for step in self.steps]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Preprocess:
+        """The inverse of `to_json`."""
+        return Preprocess(data["modality"], tuple(dict(step) for step in data["steps"]))
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained model as an inference graph on disk.
+
+    Attributes:
+        name: e.g. "starter:lite0", "timm:resnet18", "hf:bert-base-chinese".
+        modality: what it takes.
+        dim: d, the length of its feature vector.
+        licence: SPDX name of the weights' licence, or "unknown".
+        sha256: of the weights it was made from.
+        preprocess: how inputs are prepared for the graph.
+        graph: path of the ONNX graph. Inputs: "pixels" uint8 (n, h, w, 3) for images; "input_ids"
+            and "attention_mask" int64 (n, t) for texts. Output: "features" float32 (n, d).
+        graph_id: hash of graph and preprocessing: the store's key beside the input's hash.
+        tokenizer: path of tokenizer.json, texts only.
+        why: why this backbone was taken, one sentence, where it was chosen for the user.
+    """
+
+    name: str
+    modality: Modality
+    dim: int
+    licence: str
+    sha256: str
+    preprocess: Preprocess
+    graph: Path
+    graph_id: str
+    tokenizer: Path | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature vectors of a table.
+
+    Attributes:
+        values: (n, d) float32; row i is row i of the table. Rows that could not be read are zero.
+        readable: (n,) bool.
+        skipped: the unreadable rows, by name and reason.
+        findings: what was noticed while reading (animated pictures, cut texts, ...).
+        computed: how many rows were computed now rather than found in the store.
+    """
+
+    values: np.ndarray
+    readable: np.ndarray
+    skipped: tuple[Skipped, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    computed: int = 0
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head: `logits = features @ weight + bias`, standardisation folded in.
+
+    Attributes:
+        weight: (d, k) float32.
+        bias: (k,) float32.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a method made.
+
+    Attributes:
+        method: its name.
+        head: how features become logits.
+        held_out: (n_train, k) out-of-fold logits of the training rows, for calibration and choices.
+        chosen: what was chosen and by what, for the report (e.g. {"penalty": 0.1, "by": "..."}).
+        seconds: what it cost.
+    """
+
+    method: str
+    head: Head
+    held_out: np.ndarray
+    chosen: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value with its interval; `low` and `high` bound a 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """As `{"value", "low", "high"}`."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of the per-class table."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple rival, measured on the same rows.
+
+    Attributes:
+        name: "majority", "tfidf" or "knn".
+        metrics: as of `Evaluation`; None where it could not run.
+        note: how it was made, or why it could not run.
+    """
+
+    name: str
+    metrics: Mapping[str, Metric] | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is, on which rows, and how sure.
+
+    Attributes:
+        metrics: name -> value with interval: accuracy, balanced_accuracy, macro_f1, log_loss.
+        per_class: one row a class, in label order.
+        labels: k labels, in the order of the confusion matrix.
+        confusion: (k, k) counts, rows are the truth, columns the prediction.
+        n: rows measured.
+        split: "test" or "held-out".
+        protocol: one sentence that says how these rows were set apart.
+        baselines: simple rivals on the same rows.
+        coverage: share of rows whose prediction set holds the truth; None without sets.
+        set_size: mean size of the prediction sets; None without sets.
+        skipped: rows of this split that could not be measured, with the reason.
+        notes: sentences a reader of the numbers must know.
+    """
+
+    metrics: Mapping[str, Metric]
+    per_class: tuple[ClassScore, ...]
+    labels: tuple[str, ...]
+    confusion: np.ndarray
+    n: int
+    split: str
+    protocol: str
+    baselines: tuple[Baseline, ...] = ()
+    coverage: float | None = None
+    set_size: float | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How logits become an answer.
+
+    Attributes:
+        temperature: logits are divided by it before the softmax.
+        coverage: the share of prediction sets meant to hold the truth, e.g. 0.9.
+        set_threshold: labels with probability >= this belong to the set (the top label always does).
+        abstain_below: answers with a lower probability are withheld; 0 never withholds.
+    """
+
+    temperature: float = 1.0
+    coverage: float = 0.9
+    set_threshold: float = 0.0
+    abstain_below: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer.
+
+    Attributes:
+        input: the input's name.
+        label: the answer, None where there is none.
+        probability: calibrated, of `label`; None where the input could not be read.
+        set: labels that hold the truth with the stated coverage, most probable first.
+        abstained: whether the answer is withheld.
+        reason: why, empty otherwise.
+        probabilities: label -> probability, all classes.
+    """
+
+    input: str
+    label: str | None
+    probability: float | None
+    set: tuple[str, ...] = ()
+    abstained: bool = False
+    reason: str = ""
+    probabilities: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """With the keys of the CSV's columns."""
+        return {
+            "input": self.input,
+            "label": self.label,
+            "probability": self.probability,
+            "set": list(self.set),
+            "abstained": self.abstained,
+            "reason": self.reason,
+        }
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs an ONNX graph."""
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Graph input names -> arrays, to output names -> arrays."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Encodes targets and names what is measured."""
+
+    name: str
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def encode(self, targets: Sequence[str]) -> np.ndarray:
+        """Labels to class numbers (n,) int64; -1 for a label this task does not know."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What a bundle keeps of it."""
+        ...
+
+
+class Method(Protocol):
+    """Makes a candidate from features: `fit(features, codes, folds, k, config, rng) -> Candidate`."""
+
+    def __call__(
+        self,
+        features: np.ndarray,
+        codes: np.ndarray,
+        folds: np.ndarray,
+        n_classes: int,
+        config: Any,
+    ) -> Candidate: ...
+
+
+class Predictor(Protocol):
+    """Inputs to predictions; what `serve` and the apps receive."""
+
+    labels: tuple[str, ...]
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """One prediction for each input, in order; an unreadable one abstains with the reason."""
+        ...
