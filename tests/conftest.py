@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 PLUGIN = Path(__file__).parent / "plugin"
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(PLUGIN))  # its dist-info folder makes the entry point known
 
 # the starters' cache, filled by the set-up step; tests that need no weights get an empty one
 SHARED_CACHE = os.environ.get("HEADSTART_CACHE")
-COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 70), "red": (210, 50, 40)}
 
 
 @pytest.fixture(autouse=True)
@@ -29,24 +28,22 @@ def _loopback_only(monkeypatch):
     connect = socket.socket.connect
 
     def guarded(self, address):
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
             raise OSError(f"tests must not reach the network: {address}")
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
-def paint(path, colour, rng, size=(48, 40)):
-    """A noisy picture of one colour."""
-    pixels = rng.normal(colour, 45, (size[1], size[0], 3)).clip(0, 255).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 @pytest.fixture
 def photos(tmp_path):
     """A folder of class folders: three colours, 20 pictures each."""
+    from tests_support import COLOURS, paint
+
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         for i in range(20):

@@ -28,12 +28,21 @@ def test_values_from_python_and_toml_are_the_same(tmp_path):
     path.write_text('seed = 3\nfast = true\n[inner]\npenalty = 2\nkind = "b"\n')
     wanted = Outer(3, None, True, Inner(2.0, "b"))
     assert config.build(Outer, config.read_toml(path)) == wanted
-    assert config.build(Outer, {"seed": 3, "fast": True, "inner": {"penalty": 2, "kind": "b"}}) == wanted
+    assert (
+        config.build(Outer, {"seed": 3, "fast": True, "inner": {"penalty": 2, "kind": "b"}})
+        == wanted
+    )
     assert config.build(Outer, {"inner": Inner(1.0)}).inner.penalty == 1.0
 
 
 def test_all_errors_come_at_once_with_the_file():
-    values = {"sead": 1, "seed": 99, "fast": 1, "name": 5, "inner": {"kind": "c", "penalty": "x", "more": 1}}
+    values = {
+        "sead": 1,
+        "seed": 99,
+        "fast": 1,
+        "name": 5,
+        "inner": {"kind": "c", "penalty": "x", "more": 1},
+    }
     with pytest.raises(ConfigError) as caught:
         config.build(Outer, values, "my.toml")
     text = str(caught.value)
@@ -72,6 +81,8 @@ def test_every_setting_of_fit_has_help_and_a_sound_default():
     for one in walk(FitConfig):
         assert one.metadata["help"], one.name
     defaults = {
-        one.name: one.default for one in dataclasses.fields(FitConfig) if one.default is not dataclasses.MISSING
+        one.name: one.default
+        for one in dataclasses.fields(FitConfig)
+        if one.default is not dataclasses.MISSING
     }
     assert config.build(FitConfig, defaults) == FitConfig()

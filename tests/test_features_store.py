@@ -25,7 +25,9 @@ def vector(i, dim=4):
 
 
 def fill(store, numbers, dim=4):
-    store.writer(GRAPH, dim).append(keys(numbers), np.stack([vector(i, dim) for i in numbers]), [""] * len(numbers))
+    store.writer(GRAPH, dim).append(
+        keys(numbers), np.stack([vector(i, dim) for i in numbers]), [""] * len(numbers)
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -34,7 +36,9 @@ def test_what_was_put_in_comes_out(tmp_path_factory, writes):
     store = Store(tmp_path_factory.mktemp("store"))
     writer = store.writer(GRAPH, 4)
     for numbers in writes:
-        writer.append(keys(numbers), np.stack([vector(i) for i in numbers]), [f"n{i}" for i in numbers])
+        writer.append(
+            keys(numbers), np.stack([vector(i) for i in numbers]), [f"n{i}" for i in numbers]
+        )
     known = {i for numbers in writes for i in numbers}
     values, found, notes = store.get(keys(range(61)), 4)
     assert {i for i in range(61) if found[i]} == known
@@ -108,7 +112,9 @@ def test_four_processes_write_at_once(tmp_path):
                           np.repeat(np.float32(numbers)[:, None], 4, 1), [""] * 15)
         """
     )
-    running = [subprocess.Popen([sys.executable, "-c", code, str(i), str(tmp_path)]) for i in range(4)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(i), str(tmp_path)]) for i in range(4)
+    ]
     assert [process.wait(120) for process in running] == [0] * 4
     values, found, _ = Store(tmp_path).get(keys(range(105)), 4)
     assert found.all()
@@ -131,7 +137,9 @@ def test_a_killed_writer_loses_nothing_acknowledged(tmp_path):
     rng = np.random.default_rng(0)
     for attempt in range(5):
         folder = tmp_path / str(attempt)
-        process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE
+        )
         last = -1
         for _ in range(int(rng.integers(1, 40))):
             last = int(process.stdout.readline())

@@ -19,7 +19,9 @@ DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
     st.dictionaries(
         st.text(min_size=1, max_size=12).filter(lambda s: s != "__metadata__" and s.isprintable()),
         st.sampled_from(DTYPES).flatmap(
-            lambda code: hnp.arrays(code, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+            lambda code: hnp.arrays(
+                code, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+            )
         ),
         max_size=4,
     )
@@ -39,7 +41,9 @@ def test_tensors_agree_with_the_safetensors_library(tensors):
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 200), st.integers(0, 255), st.integers(0, 200))
 def test_damaged_tensors_are_refused_or_read_never_worse(position, value, cut):
-    data = bytearray(manifest.dump_tensors({"a": np.arange(6, dtype="f4").reshape(2, 3), "b": np.zeros(3, "i8")}))
+    data = bytearray(
+        manifest.dump_tensors({"a": np.arange(6, dtype="f4").reshape(2, 3), "b": np.zeros(3, "i8")})
+    )
     data[position % len(data)] = value
     try:
         manifest.load_tensors(bytes(data[: len(data) - cut]), "x.safetensors")

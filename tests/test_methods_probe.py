@@ -50,8 +50,12 @@ def test_the_penalty_follows_the_noise():
     rng = np.random.default_rng(0)
     codes = np.arange(300) % 3
     folds = np.arange(300) // 3 % 5
-    clear = (np.eye(3)[codes] @ rng.normal(size=(3, 40)) * 4 + rng.normal(size=(300, 40))).astype("f4")
-    noisy = (np.eye(3)[codes] @ rng.normal(size=(3, 40)) * 0.3 + rng.normal(size=(300, 40))).astype("f4")
+    clear = (np.eye(3)[codes] @ rng.normal(size=(3, 40)) * 4 + rng.normal(size=(300, 40))).astype(
+        "f4"
+    )
+    noisy = (np.eye(3)[codes] @ rng.normal(size=(3, 40)) * 0.3 + rng.normal(size=(300, 40))).astype(
+        "f4"
+    )
     chosen = [probe.fit(x, codes, folds, 3).chosen["penalty"] for x in (clear, noisy)]
     assert chosen[0] < chosen[1]
 

@@ -39,12 +39,18 @@ def test_formats(kind):
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "YCbCr", "I", "F", "I;16"])
 def test_modes_in_memory(mode):
     grey = PICTURE.convert("L")
-    picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else PICTURE.convert(mode)
+    picture = (
+        Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else PICTURE.convert(mode)
+    )
     opened, _ = image.open_image(picture)
     assert opened.mode == "RGB"
     assert opened.size == (80, 60)
     if mode in ("L", "I", "F", "I;16"):  # the same greys whatever the depth
-        difference = np.abs(np.asarray(opened).astype(int) - np.asarray(grey.convert("RGB")).astype(int))
+        difference = np.abs(
+            np.asarray(opened).astype(int) - np.asarray(grey.convert("RGB")).astype(int)
+        )
         assert difference.max() <= 1
 
 
@@ -67,7 +73,9 @@ def test_transparency_is_laid_over_white():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
-    upright = Image.fromarray(np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, np.ones((16, 16), np.uint8)))
+    upright = Image.fromarray(
+        np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, np.ones((16, 16), np.uint8))
+    )
     undo = {
         1: lambda p: p, 2: lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
         3: lambda p: p.rotate(180), 4: lambda p: p.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
@@ -82,7 +90,9 @@ def test_exif_orientation_is_applied(orientation):
 
 def test_animations_give_their_first_frame_and_say_so():
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
-    opened, note = image.open_image(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    opened, note = image.open_image(
+        encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    )
     assert note == "animated"
     assert np.asarray(opened)[0, 0].tolist() == [255, 0, 0]
 
@@ -91,10 +101,17 @@ def bomb(width, height):
     """A PNG whose header claims a size; nothing of it needs to exist."""
 
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,12 +166,16 @@ def test_damage_never_raises_anything_else(kind, changes, cut):
         assert opened.mode == "RGB"
 
 
-@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1000, 257), (31, 77), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(300, 200), (200, 300), (256, 256), (1000, 257), (31, 77), (1, 1)]
+)
 def test_resize_and_crop_agree_with_torchvision(size):
     """The oracle: torchvision's arithmetic, written out (Resize truncates, CenterCrop rounds)."""
     width, height = size
     picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    scaled = (256, int(256 * height / width)) if width <= height else (int(256 * width / height), 256)
+    scaled = (
+        (256, int(256 * height / width)) if width <= height else (int(256 * width / height), 256)
+    )
     expected = picture.resize(scaled, Image.Resampling.BICUBIC)
     left, top = round((scaled[0] - 224) / 2.0), round((scaled[1] - 224) / 2.0)
     expected = expected.crop((left, top, left + 224, top + 224))
@@ -179,9 +200,14 @@ def test_the_digest_depends_on_content_only(tmp_path):
     data = encoded(PICTURE, "PNG")
     (tmp_path / "a.png").write_bytes(data)
     (tmp_path / "b.jpg").write_bytes(data)
-    digests = {image.digest(image.content(source)) for source in (tmp_path / "a.png", str(tmp_path / "b.jpg"), data)}
+    digests = {
+        image.digest(image.content(source))
+        for source in (tmp_path / "a.png", str(tmp_path / "b.jpg"), data)
+    }
     assert len(digests) == 1
     changed = np.array(PICTURE)
     changed[3, 4, 1] ^= 1
     assert image.digest(changed) != image.digest(np.array(PICTURE))
-    assert image.digest(np.zeros((2, 3, 3), np.uint8)) != image.digest(np.zeros((3, 2, 3), np.uint8))
+    assert image.digest(np.zeros((2, 3, 3), np.uint8)) != image.digest(
+        np.zeros((3, 2, 3), np.uint8)
+    )

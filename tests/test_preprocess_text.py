@@ -30,7 +30,8 @@ def test_prefix_truncation_and_no_padding():
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [("", "empty"), (" \n\t ", "empty"), ("\0\0", "empty"), (3, "int"), (None, "NoneType")]
+    ("value", "reason"),
+    [("", "empty"), (" \n\t ", "empty"), ("\0\0", "empty"), (3, "int"), (None, "NoneType")],
 )
 def test_what_is_no_text_gives_the_reason(value, reason):
     with pytest.raises(UnreadableInput, match=reason):

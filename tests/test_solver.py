@@ -22,7 +22,9 @@ def reference(x, codes, weights, penalty):
     model = sklearn_linear.LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=20_000)
     model.fit(x, codes, sample_weight=weights)
     if len(model.classes_) == 2:  # its binary model has one column: the symmetric two-column form
-        return np.concatenate([-model.coef_, model.coef_]).T / 2, np.array([-1, 1]) * model.intercept_ / 2
+        return np.concatenate([-model.coef_, model.coef_]).T / 2, np.array(
+            [-1, 1]
+        ) * model.intercept_ / 2
     return model.coef_.T, model.intercept_
 
 
@@ -31,7 +33,9 @@ def reference(x, codes, weights, penalty):
 def test_reaches_the_minimum(n, d, k, penalty):
     rng = np.random.default_rng(n + d)
     codes = np.arange(n) % k
-    features = (rng.normal(size=(n, d)) * rng.gamma(2, 1, d) + rng.normal(size=(k, d))[codes]).astype("f4")
+    features = (
+        rng.normal(size=(n, d)) * rng.gamma(2, 1, d) + rng.normal(size=(k, d))[codes]
+    ).astype("f4")
     weights = rng.uniform(0.5, 2, n)
     weights /= weights.sum()
     rotated = rotate(features)

@@ -1,10 +1,10 @@
 """Headstart: transfer learning for the data you have.
 
-    import headstart as hs
+import headstart as hs
 
-    model = hs.fit("photos/")
-    model.predict(["a.jpg"])
-    model.save("flowers.headstart")
+model = hs.fit("photos/")
+model.predict(["a.jpg"])
+model.save("flowers.headstart")
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ import dataclasses
 import datetime
 import platform
 import shlex
+import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,13 +65,18 @@ class FitConfig:
     test: str | None = field(
         default=None, metadata=note("data to measure on; without it, rows are held out", flag=False)
     )
-    input: str | None = field(default=None, metadata=note("column of the inputs (default: guessed)"))
-    target: str | None = field(default=None, metadata=note("column of the labels (default: guessed)"))
+    input: str | None = field(
+        default=None, metadata=note("column of the inputs (default: guessed)")
+    )
+    target: str | None = field(
+        default=None, metadata=note("column of the labels (default: guessed)")
+    )
     split: str | None = field(
         default=None, metadata=note("column that says train, val or test (default: guessed)")
     )
     group: str | None = field(
-        default=None, metadata=note("column of groups that must not be torn apart, e.g. the patient")
+        default=None,
+        metadata=note("column of groups that must not be torn apart, e.g. the patient"),
     )
     backbone: str = field(
         default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
@@ -80,9 +87,12 @@ class FitConfig:
         default=0.2, metadata=note("share of rows held out without a test set", low=0.01, high=0.9)
     )
     coverage: float = field(
-        default=0.9, metadata=note("share of prediction sets meant to hold the truth", low=0.5, high=0.999)
+        default=0.9,
+        metadata=note("share of prediction sets meant to hold the truth", low=0.5, high=0.999),
     )
-    seed: int = field(default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1))
+    seed: int = field(
+        default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
+    )
     lang: str = field(default="en", metadata=note("language of the report", choices=("en", "zh")))
     offline: bool = field(default=False, metadata=note("never try to download anything"))
     probe: ProbeConfig = field(default_factory=ProbeConfig)
@@ -151,7 +161,9 @@ def fit(
 def _config(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
     where = ""
     if isinstance(config, FitConfig):
-        values: dict[str, Any] = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        values: dict[str, Any] = {
+            f.name: getattr(config, f.name) for f in dataclasses.fields(config)
+        }
     elif isinstance(config, (str, Path)):
         values, where = settings.read_toml(config), str(config)
     else:
@@ -181,7 +193,10 @@ class _Fitting:
             table, given = self._read(data, test)
         with self.stage("backbone"):
             backbone = backbone_for(
-                table, config.backbone, offline=config.offline, say=lambda text: self.progress(text, 0, 0)
+                table,
+                config.backbone,
+                offline=config.offline,
+                say=lambda text: self.progress(text, 0, 0),
             )
         with self.stage("features"):
             store = Store()
@@ -225,7 +240,9 @@ class _Fitting:
                 evaluation=evaluation,
                 decision=decision,
                 findings=findings,
-                mistakes=mistakes.worst(tested, probabilities(logits, decision), test_codes, task.labels),
+                mistakes=mistakes.worst(
+                    tested, probabilities(logits, decision), test_codes, task.labels
+                ),
                 seconds=dict(self.seconds),
                 command=_command(),
                 version=headstart.__version__,
@@ -233,7 +250,16 @@ class _Fitting:
             )
         with self.stage("save"):
             return self._bundle(
-                report, table, tested, backbone, candidate, task, decision, evaluation, logits, findings
+                report,
+                table,
+                tested,
+                backbone,
+                candidate,
+                task,
+                decision,
+                evaluation,
+                logits,
+                findings,
             )
 
     def _read(self, data: Any, test: Any) -> tuple[Table, Table | None]:
@@ -286,7 +312,13 @@ class _Fitting:
         candidate: Candidate = METHODS.get(name)(
             features.values, codes, split.folds, len(task.labels), getattr(self.config, name, None)
         )
-        return candidate, task, calibrate.calibrate(candidate.held_out, codes, coverage=self.config.coverage)
+        return (
+            candidate,
+            task,
+            calibrate.calibrate(
+                candidate.held_out, codes, coverage=self.config.coverage, folds=split.folds
+            ),
+        )
 
     def _evaluate(
         self,
@@ -309,6 +341,7 @@ class _Fitting:
             test_features.values,
             task.labels,
             rng=generator(self.config.seed, 1),
+            model=logits.argmax(axis=1),
         )
         given = not len(split.test)
         return measure(
@@ -321,6 +354,7 @@ class _Fitting:
             decision=decision,
             baselines=rivals,
             skipped=(*tested.skipped, *test_features.skipped) if given else (),
+            unseen=_unseen(tested, task),
         )
 
     def _bundle(
@@ -336,8 +370,8 @@ class _Fitting:
         logits: np.ndarray,
         findings: tuple[Finding, ...],
     ) -> Model:
-        holder = tempfile.TemporaryDirectory(prefix="headstart-")
-        folder = Path(holder.name) / "model"
+        holder = _TemporaryFolder()
+        folder = holder.path / "model"
         bundle.write_folder(
             folder,
             task=task,
@@ -365,7 +399,9 @@ class _Fitting:
         )
         some = np.linspace(0, len(tested) - 1, min(len(tested), _CHECKED_INPUTS)).astype(int)
         predictor = bundle.check(folder, [tested.inputs[i] for i in some], logits[some])
-        return Model(predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder)
+        return Model(
+            predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -440,6 +476,14 @@ class Model:
         return notebook.card(self.report)
 
 
+class _TemporaryFolder:
+    """A folder that goes when the last model that lies in it goes."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="headstart-"))
+        weakref.finalize(self, shutil.rmtree, self.path, True)
+
+
 class Predictions(list[Prediction]):
     """A list of predictions that a notebook shows as a table."""
 
@@ -506,6 +550,7 @@ def evaluate(
         rng=generator(0, 2),
         decision=predictor.decision,
         skipped=(*table.skipped, *skipped),
+        unseen=_unseen(table, task),
     )
 
 
@@ -560,6 +605,11 @@ def _joined(duplicates: np.ndarray, groups: tuple[str, ...] | None) -> np.ndarra
         parent[root(duplicate)] = root(group)
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(root(one), len(numbers)) for one in duplicates.tolist()])
+
+
+def _unseen(table: Table, task: Classification) -> list[str]:
+    """Labels of these rows that the model never saw."""
+    return sorted(set(_targets(table)) - set(task.labels))
 
 
 def _same_place(data: Any, test: Any) -> bool:

@@ -12,7 +12,11 @@ import platformdirs
 def cache_dir() -> Path:
     """Where graphs, weights and features are kept: HEADSTART_CACHE, or the user's cache folder."""
     chosen = os.environ.get("HEADSTART_CACHE")
-    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("headstart", False))
+    folder = (
+        Path(chosen).expanduser()
+        if chosen
+        else Path(platformdirs.user_cache_dir("headstart", False))
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -76,10 +76,14 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str, errors: list[st
         name = key.replace("-", "_")
         if name not in fields:
             close = suggestion(name, list(fields)).partition("?")[0]
-            errors.append(f"{prefix}{key}: there is no such setting{f'; {close}?' if close else ''}")
+            errors.append(
+                f"{prefix}{key}: there is no such setting{f'; {close}?' if close else ''}"
+            )
         elif dataclasses.is_dataclass(hints[name]):
             if isinstance(value, Mapping):
-                known[name] = _build(typing.cast(type, hints[name]), value, f"{prefix}{name}.", errors)
+                known[name] = _build(
+                    typing.cast(type, hints[name]), value, f"{prefix}{name}.", errors
+                )
             elif isinstance(value, typing.cast(type, hints[name])):
                 known[name] = value
             else:
@@ -130,6 +134,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", fix="check --config") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.", fix="check --config"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.", fix="mend that line") from error

@@ -40,9 +40,7 @@ class MissingExtra(HeadstartError):
     """Something optional is not installed; the fix names the extra that brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f"{what} is not installed.", fix=f"pip install 'headstart[{extra}]'"
-        )
+        super().__init__(f"{what} is not installed.", fix=f"pip install 'headstart[{extra}]'")
 
 
 class UnreadableInput(Exception):

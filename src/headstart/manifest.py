@@ -139,7 +139,9 @@ def read_json(data: bytes | str, where: str) -> dict[str, Any]:
     return value
 
 
-def dump_tensors(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
+def dump_tensors(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> bytes:
     """Arrays in the safetensors format (https://github.com/huggingface/safetensors#format)."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     pieces: list[bytes] = []

@@ -236,7 +236,7 @@ def _codes(values: np.ndarray, k: int, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise ValueError(f"{name} has to be (n,) integers, not {array.shape} {array.dtype}")
-    if array.size and not (0 <= array.min() and array.max() < k):
+    if array.size and not (array.min() >= 0 and array.max() < k):
         raise ValueError(f"{name} has to be within 0..{k - 1}, not {array.min()}..{array.max()}")
     return array.astype(np.int64)
 

@@ -59,6 +59,6 @@ class Registry:
 
 
 def suggestion(name: str, names: list[str]) -> str:
-    """"did you mean ...?" for a near miss, else an empty string."""
+    """ "did you mean ...?" for a near miss, else an empty string."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}? There are: {', '.join(names)}" if close else ""

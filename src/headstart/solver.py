@@ -7,9 +7,10 @@ The problem, for rows x_i (d) with classes y_i and row weights w_i that sum to 1
 Three things make it fast:
 
 * The features are rotated once into the eigenvectors of their Gram matrix and each direction is scaled
-  by 1 / sqrt(c * eigenvalue + penalty), the diagonal of a bound on the Hessian (Boehning 1992). What is
-  left is well conditioned, and L-BFGS (Liu and Nocedal 1989) needs some ten steps. Directions with an
-  eigenvalue of zero drop out, so n < d costs n columns.
+  by 1 / sqrt(c * eigenvalue + penalty), roughly the diagonal of the Hessian; with c = 1/2 it would be a
+  bound on it (Boehning 1992), c is its mean where the search begins. What is left is well conditioned,
+  and L-BFGS (Liu and Nocedal 1989) needs some ten to twenty steps. Directions with an eigenvalue of
+  zero drop out, so n < d costs n columns.
 * The problems of a cross-validation differ in their row weights only: they are solved in lockstep, one
   matrix product for all of them, and the held-out rows' logits come with it.
 * Along the path of penalties, from strong to weak, each solution is the next one's start.
@@ -94,7 +95,9 @@ class Solution:
         return np.stack([rows @ w + b for w, b in zip(self.weight, self.bias)])
 
 
-def unrotate(rotated: Rotated, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unrotate(
+    rotated: Rotated, weight: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A solution (r, k), (k,) as weights for plain features: (d, k), (k,), standardisation folded in."""
     plain = (rotated.basis.astype(np.float64) @ weight) / rotated.scale[:, None]
     return plain.astype(np.float32), (bias - rotated.mean @ plain).astype(np.float32)
@@ -125,12 +128,13 @@ def solve(
         max_steps: at most so many L-BFGS steps.
     """
     p, (n, r), k = len(weights), rotated.rows.shape, n_classes
-    # c: at most 1/2 (Boehning); nearer 1/k of it for many classes, as p (1 - p) sums to less
-    curvature = np.sqrt(0.5 / k)
+    curvature = _curvature(rotated.rows, weights, k, start)
     scaling = np.ones(r + 1)
     scaling[:r] = 1.0 / np.sqrt(curvature * rotated.spectrum + penalty)
     scaling[r] = 1.0 / np.sqrt(curvature)
-    problem = _Problem(rotated.rows, codes, weights.astype(np.float32), k, penalty, scaling.astype(np.float32))
+    problem = _Problem(
+        rotated.rows, codes, weights.astype(np.float32), k, penalty, scaling.astype(np.float32)
+    )
     point = np.zeros((p, r + 1, k), dtype=np.float32)
     if start is not None:
         point[:, :r], point[:, r] = start.weight, start.bias
@@ -138,6 +142,22 @@ def solve(
     point, loss, steps, gradient = _lbfgs(problem, point, tolerance, max_steps)
     plain = point * problem.scaling[:, None]
     return Solution(plain[:, :r], plain[:, r], loss, steps, gradient)
+
+
+def _curvature(rows: np.ndarray, weights: np.ndarray, k: int, start: Solution | None) -> float:
+    """The Hessian's scale c: the mean of p (1 - p) over rows and classes, where the search begins.
+
+    A bound such as Boehning's 1/2 holds everywhere, but where the answers are nearly certain the
+    curvature is a hundredth of it, and directions would be scaled as if the penalty did not matter.
+    """
+    if start is None:
+        return (1 - 1 / k) / k
+    some = slice(None, None, max(1, len(rows) // 2000))
+    logits = rows[some] @ start.weight[0] + start.bias[0]
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    share = weights[0, some] / max(float(weights[0, some].sum()), 1e-12)
+    return max(float(share @ (1 - np.square(p).sum(axis=1))), 0.01) / k
 
 
 class _Problem:
@@ -173,7 +193,9 @@ class _Problem:
         logits *= (w / total)[:, :, None]  # weighted probabilities
         logits[self.every, :, self.codes] -= w
         gradient = np.empty_like(point)
-        gradient[:, :r] = (self.rows.T @ logits.reshape(n, q * k)).reshape(r, q, k).transpose(1, 0, 2)
+        gradient[:, :r] = (
+            (self.rows.T @ logits.reshape(n, q * k)).reshape(r, q, k).transpose(1, 0, 2)
+        )
         gradient[:, r] = logits.sum(axis=0)
         gradient[:, :r] += self.penalty * plain[:, :r]
         loss += 0.5 * self.penalty * np.square(plain[:, :r], dtype=np.float64).sum(axis=(1, 2))
@@ -211,7 +233,10 @@ def _lbfgs(
         usable = curvature > 1e-10 * np.einsum("pij,pij->p", y, y, dtype=np.float64)
         s[~usable] = 0  # a zero pair changes nothing in the two loops
         y[~usable] = 0
-        memory = [*memory[-_HISTORY + 1 :], (s, y, np.where(usable, 1 / np.where(usable, curvature, 1), 0))]
+        memory = [
+            *memory[-_HISTORY + 1 :],
+            (s, y, np.where(usable, 1 / np.where(usable, curvature, 1), 0)),
+        ]
         point[which], loss[which], gradient[which] = new_point, new_loss, new_gradient
         active[which] = moved & (np.abs(new_gradient).max(axis=(1, 2)) > goal[which])
     return point, loss, steps, np.abs(gradient).max(axis=(1, 2))

@@ -137,16 +137,18 @@ class _Tensors:
     def layer(self, at: str, hidden: int, wide: int) -> Layer:
         """One layer of the encoder."""
 
-        def dense(name: str, rows: int, columns: int) -> tuple[Packed4, np.ndarray]:
-            return self.packed(f"{at}{name}.w", rows, columns), self.plain(f"{at}{name}.b", rows)
+        def dense(names: str, rows: int, columns: int) -> tuple[Packed4, np.ndarray]:
+            parts = [self.packed(f"{at}{name}.w", rows, columns) for name in names.split()]
+            bias = [self.plain(f"{at}{name}.b", rows) for name in names.split()]
+            halves = np.concatenate([part.halves for part in parts])
+            scales = np.concatenate([part.scales for part in parts])
+            return Packed4(halves, scales), np.concatenate(bias)
 
         def norm(name: str) -> tuple[np.ndarray, np.ndarray]:
             return self.plain(f"{at}{name}.w", hidden), self.plain(f"{at}{name}.b", hidden)
 
         return Layer(
-            query=dense("q", hidden, hidden),
-            key=dense("k", hidden, hidden),
-            value=dense("v", hidden, hidden),
+            qkv=dense("q k v", hidden, hidden),
             out=dense("ao", hidden, hidden),
             norm=norm("aln"),
             widen=dense("fi", wide, hidden),

@@ -7,6 +7,8 @@ of the machine that made it, so that the same weights give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +28,32 @@ TEXT_AXES: Mapping[str, Mapping[int, str]] = {
     "attention_mask": {0: "n", 1: "t"},
 }
 TOLERANCE = 1e-3  # of the features' root mean square; sound graphs stay below 1e-5
+_ANOTHER = "use another backbone, e.g. starter:lite0 (pictures) or starter:e5 (texts)"
 _MOST_BYTES = 2_000_000_000  # a protocol buffer ends at 2 GiB, and the nodes need room too
+
+
+def make(
+    module: nn.Module,
+    feeds: Sequence[Mapping[str, Tensor]],
+    dynamic: Mapping[str, Mapping[int, str]],
+) -> tuple[bytes, int]:
+    """A checked graph: `export` of the first input, `check` on all.
+
+    Args:
+        module: takes the tensors of an input by name and returns the features, (n, d).
+        feeds: inputs; the first has at least two rows.
+        dynamic: as for `export`.
+
+    Returns:
+        The serialised ONNX model, and d.
+
+    Raises:
+        BackboneError: see `dimension`, `export` and `check`.
+    """
+    dim = dimension(module, feeds[0])
+    graph = export(module, feeds[0], dynamic)
+    check(graph, module, feeds)
+    return graph, dim
 
 
 def dimension(module: nn.Module, example: Mapping[str, Tensor]) -> int:
@@ -41,14 +68,19 @@ def dimension(module: nn.Module, example: Mapping[str, Tensor]) -> int:
     """
     import torch
 
-    with torch.inference_mode():
-        out = module.eval()(**example)
+    try:
+        with torch.inference_mode():
+            out = module.eval()(**example)
+    except Exception as error:
+        raise BackboneError(
+            f"The backbone does not run on its own inputs: {_first_line(error)}", fix=_ANOTHER
+        ) from error
     rows = len(next(iter(example.values())))
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != rows:
         shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise BackboneError(
             f"The backbone gives {shape} for {rows} inputs, not one vector each.",
-            fix="use a backbone that was made for classification",
+            fix=_ANOTHER,
         )
     return int(out.shape[1])
 
@@ -91,7 +123,8 @@ def export(
         for name in example
     }
     try:
-        with torch.no_grad():
+        # a failing export prints the whole program
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(),
                 (),
@@ -102,11 +135,12 @@ def export(
                 dynamo=True,
                 verbose=False,
             )
+        assert program is not None
         return _clean(program.model_proto)
     except Exception as error:
         raise BackboneError(
             f"The backbone cannot be turned into a graph: {_first_line(error)}",
-            fix="use another backbone: `headstart backbones` lists those that are known to work",
+            fix=_ANOTHER,
         ) from error
 
 
@@ -148,9 +182,9 @@ def check(graph: bytes, module: nn.Module, inputs: Sequence[Mapping[str, Tensor]
     engine = OrtEngine(graph)
     worst = 0.0
     for feeds in inputs:
-        with torch.inference_mode():
-            expected = module.eval()(**feeds).numpy()
         try:
+            with torch.inference_mode():
+                expected = module.eval()(**feeds).numpy()
             values = engine.run({name: tensor.numpy() for name, tensor in feeds.items()})
             found = values["features"]
         except Exception as error:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 OPSET = 20  # Gelu and LayerNormalization; every onnxruntime that Headstart accepts has it
+FLOAT = 1  # the number of float32 in ONNX, for Cast
 _IR_VERSION = 9
 
 
@@ -65,7 +66,9 @@ class GraphBuilder:
             self._nodes,
             "headstart",
             [
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), shape)
+                helper.make_tensor_value_info(
+                    name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), shape
+                )
                 for name, (kind, shape) in inputs.items()
             ],
             [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", dim])],

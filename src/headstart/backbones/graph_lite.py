@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from headstart.backbones.graph_build import GraphBuilder
+from headstart.backbones.graph_build import FLOAT, GraphBuilder
 
 SIZE = 224
 DIM = 1280
@@ -30,7 +30,7 @@ def lite0(weights: Weights) -> bytes:
     add, constant = net.graph.add, net.graph.constant
     # (x / 255 - 0.5) / 0.5 = (x - 127.5) / 127.5: the division is in the stem's weights; the
     # subtraction cannot be, as the zeros of the padding stand for 127.5
-    x = add("Cast", "pixels", to=1)
+    x = add("Cast", "pixels", to=FLOAT)
     x = add("Transpose", x, perm=[0, 3, 1, 2])
     x = add("Sub", x, constant(127.5))
     x, size = net.conv(x, SIZE, "_conv_stem", "_bn0", stride=2, scale=1 / 127.5)

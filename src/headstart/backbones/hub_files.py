@@ -123,3 +123,17 @@ def _probe(name: str, repo_id: str, revision: str | None, instead: str) -> None:
         ) from error
     except Exception as error:
         raise absent(name, instead, error) from error
+
+
+def card_licence(folder: Path) -> str:
+    """The licence in the head of a folder's model card (README.md), or "unknown".
+
+    Args:
+        folder: of the model.
+    """
+    card = folder / "README.md"
+    if not card.exists():
+        return "unknown"
+    head = re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
+    found = re.search(r"^license:\s*([\w.+-]+)\s*$", head[1], re.MULTILINE) if head else None
+    return found[1] if found else "unknown"

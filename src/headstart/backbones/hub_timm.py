@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +31,7 @@ _INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest", "box", "hamming"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the better first
 
 
-def load(
-    name: str, *, offline: bool = False, pretrained: bool = True, seed: int = 0
-) -> Backbone:
+def load(name: str, *, offline: bool = False, pretrained: bool = True, seed: int = 0) -> Backbone:
     """A timm classification model without its classifier: pooled features before the last layer.
 
     The graph is made once and kept; later calls read it from the shelf and import no torch.
@@ -141,7 +141,8 @@ def _from_address(timm: Any, name: str, url: str, *, offline: bool) -> tuple[nn.
             fix=f"run once without --offline where there is a network, or {_INSTEAD}",
         )
     try:
-        model = _create(timm, f"timm:{name}", name)
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # torch announces, and counts
+            model = _create(timm, f"timm:{name}", name)
     except OSError as error:
         raise absent(f"timm:{name}", _INSTEAD, error) from error
     return model, hash_file(file) if file.exists() else ""
@@ -158,14 +159,15 @@ def _config(timm: Any, name: str) -> Any:
     Raises:
         BackboneError: the name or its tag is unknown; with the nearest one.
     """
-    architecture, _, tag = name.partition(".")
+    architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         known = timm.list_models()
         near = difflib.get_close_matches(architecture, known, n=3, cutoff=0.5)
         raise BackboneError(
             f"timm {timm.__version__} has no model called {architecture!r}.",
-            fix=f"did you mean {_either(near)}?" if near else f"one of its {len(known)} names: "
-            "https://huggingface.co/timm",
+            fix=f"did you mean {_either(near)}?"
+            if near
+            else f"one of its {len(known)} names: https://huggingface.co/timm",
         )
     try:
         config = timm.get_pretrained_cfg(name)
@@ -187,7 +189,7 @@ def _no_weights(timm: Any, name: str) -> BackboneError:
         )
     near = difflib.get_close_matches(architecture, timm.list_models(pretrained=True), n=3)
     return BackboneError(
-        f"timm has no {what} for {architecture}.", fix=_either([*near, "starter:lite0"])
+        f"timm has no {what} for {architecture}.", fix=f"use {_either([*near, 'starter:lite0'])}"
     )
 
 
@@ -238,16 +240,20 @@ def _create(
 
 
 def _features(model: Any) -> nn.Module:
-    """The model without its classifier."""
+    """The model without its classifier, and with attention written out.
+
+    The fused attention cannot be exported for every model, and makes the larger graph.
+    """
     if model.num_classes:
         model.reset_classifier(0)
+    for part in model.modules():
+        if getattr(part, "fused_attn", False):
+            part.fused_attn = False
     return model.eval()
 
 
 def _keep(timm: Any, key: str, shown: str, model: Any, sha256: str) -> Backbone:
-    from headstart.backbones.graph import (
-        IMAGE_AXES, check, dimension, export, made_pixels, weights_hash,
-    )  # fmt: skip
+    from headstart.backbones.graph import IMAGE_AXES, made_pixels, make, weights_hash
     from headstart.backbones.wrappers import PixelModule
 
     config = timm.data.resolve_model_data_config(model)
@@ -257,11 +263,8 @@ def _keep(timm: Any, key: str, shown: str, model: Any, sha256: str) -> Backbone:
     steps = steps_of(shown, config)
     sha256 = sha256 or weights_hash(model.state_dict())
     module = PixelModule(model, config["mean"], config["std"])
-    example = {"pixels": made_pixels(height, width, 2)}
-    dim = dimension(module, example)
-    graph = export(module, example, IMAGE_AXES)
-    inputs = [{"pixels": made_pixels(height, width, rows, seed=1)} for rows in (1, 3)]
-    check(graph, module, inputs)
+    feeds = [{"pixels": made_pixels(height, width, rows)} for rows in (2, 1, 3)]
+    graph, dim = make(module, feeds, IMAGE_AXES)
     return shelf.keep(
         key,
         graph=graph,
@@ -287,7 +290,9 @@ def steps_of(shown: str, config: Mapping[str, Any]) -> tuple[Mapping[str, Any], 
     _, height, width = config["input_size"]
     mode, interpolation = config["crop_mode"], config["interpolation"]
     square = height == width
-    if interpolation not in _INTERPOLATIONS or not (mode == "squash" or mode == "center" and square):
+    if interpolation not in _INTERPOLATIONS or not (
+        mode == "squash" or (mode == "center" and square)
+    ):
         raise BackboneError(
             f"{shown} prepares pictures in a way that is not supported (crop mode {mode!r}, "
             f"{height} x {width}, interpolation {interpolation!r}).",
@@ -297,7 +302,12 @@ def steps_of(shown: str, config: Mapping[str, Any]) -> tuple[Mapping[str, Any], 
     resize = (
         {"step": "resize", "size": whole, "mode": "exact", "interpolation": interpolation}
         if mode == "squash"
-        else {"step": "resize", "size": whole[0], "mode": "shortest", "interpolation": interpolation}
+        else {
+            "step": "resize",
+            "size": whole[0],
+            "mode": "shortest",
+            "interpolation": interpolation,
+        }
     )
     decode = {"step": "decode", "max_pixels": MAX_PIXELS}
     return decode, resize, {"step": "center_crop", "size": [height, width]}

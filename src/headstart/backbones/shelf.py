@@ -72,7 +72,9 @@ def keep(
         preprocess: how inputs are prepared.
         tokenizer: content of tokenizer.json, texts only.
     """
-    identity = graph_id(hash_bytes(graph), preprocess.to_json(), hash_bytes((tokenizer or "").encode()))
+    identity = graph_id(
+        hash_bytes(graph), preprocess.to_json(), hash_bytes((tokenizer or "").encode())
+    )
     with atomic_folder(_folder(key)) as folder:
         (folder / "graph.onnx").write_bytes(graph)
         if tokenizer is not None:

@@ -107,7 +107,9 @@ class _Lazy:
         if count == 0:
             return np.empty(self.shape, numbers.dtype)
         steps = [step * numbers.itemsize for step in self.strides]
-        view = np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, steps, writeable=False)
+        view = np.lib.stride_tricks.as_strided(
+            numbers[self.offset :], self.shape, steps, writeable=False
+        )
         return np.array(view, order="C")
 
 
@@ -220,7 +222,9 @@ def _fill(described: Any, numbers: Callable[[_Storage], np.ndarray]) -> Any:
 def _read_zip(data: bytes) -> Any:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {info.filename: info for info in archive.infolist()}
-        index = next((name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")), None)
+        index = next(
+            (name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")), None
+        )
         if index is None:
             raise _refusal("it is a zip file without data.pkl")
         root = index.removesuffix("data.pkl")

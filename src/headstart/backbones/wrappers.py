@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from headstart.backbones.sentence_parts import SentenceParts
+from headstart.errors import BackboneError
+from headstart.manifest import load_tensors
 
 
 class PixelModule(nn.Module):
@@ -133,3 +138,54 @@ def pool(hidden: Tensor, attention_mask: Tensor, how: str) -> Tensor:
     total = (hidden * mask).sum(1)
     count = mask.sum(1).clamp(min=1e-9)
     return total / (count.sqrt() if how == "sqrt" else count)
+
+
+def dense_layers(shown: str, parts: SentenceParts) -> nn.Module | None:
+    """The dense layers after the pooling, with their weights; None where there are none.
+
+    Args:
+        shown: the backbone's name, for messages.
+        parts: which layers, and where their weights lie.
+
+    Raises:
+        BackboneError: a layer has another activation, or no weights in safetensors.
+    """
+    layers: list[nn.Module] = []
+    activations = {"Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Identity": nn.Identity}
+    for folder, activation in parts.dense:
+        file = folder / "model.safetensors"
+        if activation not in activations or not file.exists():
+            raise BackboneError(
+                f"{shown} has a dense layer that cannot be read ({activation}, {folder.name}).",
+                fix="use another text backbone, e.g. starter:e5 or starter:minilm",
+            )
+        tensors = load_tensors(file.read_bytes(), file.name)
+        weight = torch.from_numpy(tensors["linear.weight"].astype(np.float32))  # (out, in)
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias="linear.bias" in tensors)
+        layer.weight = nn.Parameter(weight)
+        if "linear.bias" in tensors:
+            bias = torch.from_numpy(tensors["linear.bias"].astype(np.float32))
+            layer.bias = nn.Parameter(bias)
+        layers += [layer, activations[activation]()]
+    return nn.Sequential(*layers) if layers else None
+
+
+def picture_pooling(model: nn.Module, height: int, width: int, *, trained: bool) -> str:
+    """How one vector comes out of a transformers vision model: `use` of `PooledPictures`.
+
+    Args:
+        model: the vision model.
+        height: of its pictures.
+        width: of its pictures.
+        trained: whether its pooler, if it has one, came with weights.
+    """
+
+    names = [name for name, _ in model.named_parameters()]
+    # ViT's pooler (a layer with tanh) serves another aim, or came without weights
+    if trained and not any("pooler.dense" in name for name in names):
+        with torch.inference_mode():
+            out = model(pixel_values=torch.zeros(1, 3, height, width))
+        if getattr(out, "pooler_output", None) is not None:
+            return "pooled"
+    tokens = ("cls_token", "class_token", "class_embedding")
+    return "first" if any(name.endswith(tokens) for name in names) else "mean"

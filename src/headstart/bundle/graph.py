@@ -26,7 +26,11 @@ def add_head(graph: bytes, head: Head) -> bytes:
         ]
     )
     model.graph.node.extend(
-        [helper.make_node("Gemm", ["features", "head.weight", "head.bias"], ["logits"], name="head")]
+        [
+            helper.make_node(
+                "Gemm", ["features", "head.weight", "head.bias"], ["logits"], name="head"
+            )
+        ]
     )
     shape = ["n", len(bias)]
     model.graph.output.extend(

@@ -75,7 +75,8 @@ def write_folder(
         "split": {"name": evaluation.split, "n": evaluation.n, "protocol": evaluation.protocol},
         **provenance,
         "files": {
-            name: {"sha256": hash_bytes(data), "bytes": len(data)} for name, data in contents.items()
+            name: {"sha256": hash_bytes(data), "bytes": len(data)}
+            for name, data in contents.items()
         },
     }
     manifest["checksum"] = manifest_checksum(manifest)
@@ -134,7 +135,9 @@ def copy(source: Path, target: Path) -> None:
                 (temporary / name).write_bytes(files.read(name))
             (temporary / "bundle.json").write_bytes(manifest)
         return
-    atomic_write(target, _zip({"bundle.json": manifest, **{name: files.read(name) for name in names}}))
+    atomic_write(
+        target, _zip({"bundle.json": manifest, **{name: files.read(name) for name in names}})
+    )
 
 
 def check_target(target: Path) -> None:

@@ -19,7 +19,9 @@ def backbones(
         Optional[str],  # noqa: UP045  typer reads it at run time, on Python 3.10 too
         typer.Option(help="fetch and prepare now: starter (all of them), or one by name"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object on standard output")
+    ] = False,
 ) -> None:
     """List the starter backbones, or fetch them ahead of time.
 
@@ -34,7 +36,9 @@ def backbones(
         result_json({"starters": [dataclasses.asdict(row) for row in rows]})
         return
     for row in rows:
-        result(f"starter:{row.name:<8} {row.modality:<6} {row.megabytes:>4} MB  {row.licence:<11} {row.text}")
+        result(
+            f"starter:{row.name:<8} {row.modality:<6} {row.megabytes:>4} MB  {row.licence:<11} {row.text}"
+        )
     result(
         "\ntimm:NAME and hf:NAME take any model of timm and Hugging Face that is on disk or can be\n"
         "downloaded (pip install 'headstart[train]'); hf: takes a folder too."

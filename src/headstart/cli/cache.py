@@ -29,7 +29,9 @@ def cache(
         Optional[str],  # noqa: UP045
         typer.Option(help="remove features, graphs, weights or all"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object on standard output")
+    ] = False,
 ) -> None:
     """Show what is kept on this machine: weights, graphs and features; trim or clear it.
 
@@ -59,7 +61,8 @@ def cache(
 def _clear(folder: Path, part: str) -> int:
     if part not in (*_PARTS, "all"):
         raise ConfigError(
-            f"--clear {part}: there is no such part of the cache.", fix=f"one of {', '.join(_PARTS)}, all"
+            f"--clear {part}: there is no such part of the cache.",
+            fix=f"one of {', '.join(_PARTS)}, all",
         )
     freed = 0
     for name in _PARTS if part == "all" else (part,):

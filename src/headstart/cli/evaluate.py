@@ -14,14 +14,22 @@ from headstart.types import Evaluation
 
 @command
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="a *.headstart file or a bundle folder")],
-    data: Annotated[str, typer.Argument(help="labelled data, as for headstart fit")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="a *.headstart file or a bundle folder")
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="labelled data, as for headstart fit")
+    ],
     *,
     input: Annotated[Optional[str], typer.Option(help="column of the inputs")] = None,  # noqa: UP045
     target: Annotated[Optional[str], typer.Option(help="column of the labels")] = None,  # noqa: UP045
     lang: Annotated[str, typer.Option(help="en or zh")] = "en",
-    strict: Annotated[bool, typer.Option("--strict", help="exit status 3 if any input was skipped")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit status 3 if any input was skipped")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object on standard output")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
 ) -> None:
     """Measure a model on labelled data: what ships is what is measured.
@@ -67,7 +75,9 @@ def measured(evaluation: Evaluation) -> dict[str, Any]:
         "confusion": evaluation.confusion.tolist(),
         "baselines": {
             one.name: {
-                "metrics": {name: m.to_json() for name, m in one.metrics.items()} if one.metrics else None,
+                "metrics": {name: m.to_json() for name, m in one.metrics.items()}
+                if one.metrics
+                else None,
                 "note": one.note,
             }
             for one in evaluation.baselines

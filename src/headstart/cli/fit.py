@@ -17,7 +17,12 @@ from headstart.manifest import atomic_write
 
 
 def _fit(
-    data: Annotated[str, typer.Argument(help="a folder of class folders, or a CSV, JSONL or Parquet file")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="a folder of class folders, or a CSV, JSONL or Parquet file"
+        ),
+    ],
     *,
     test: Annotated[
         Optional[str],  # noqa: UP045  typer reads it at run time, on Python 3.10 too
@@ -31,8 +36,12 @@ def _fit(
         Optional[str],  # noqa: UP045
         typer.Option(help="a TOML file with these settings; flags win over it"),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="exit status 3 if any input was skipped")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit status 3 if any input was skipped")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object on standard output")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
     **settings: Any,
 ) -> None:
@@ -99,7 +108,13 @@ def _summary(model: api.Model, target: Path, report: Path) -> dict[str, Any]:
         "seed": manifest["seed"],
         "notes": list(model.report.notes),
         "findings": [
-            {"kind": f.kind, "severity": f.severity, "message": f.message, "fix": f.fix, "rows": list(f.rows)}
+            {
+                "kind": f.kind,
+                "severity": f.severity,
+                "message": f.message,
+                "fix": f.fix,
+                "rows": list(f.rows),
+            }
             for f in model.findings
         ],
     }

@@ -20,10 +20,15 @@ COLUMNS = ("input", "label", "probability", "set", "abstained", "reason")
 
 @command
 def predict(
-    bundle: Annotated[str, typer.Argument(help="a *.headstart file or a bundle folder")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="a *.headstart file or a bundle folder")
+    ],
     inputs: Annotated[
         list[str],
-        typer.Argument(help="pictures, folders, texts, or table files (CSV, JSONL, Parquet, one text a line)"),
+        typer.Argument(
+            metavar="INPUTS",
+            help="pictures, folders, texts, or table files (CSV, JSONL, Parquet, one text a line)",
+        ),
     ],
     *,
     out: Annotated[
@@ -34,7 +39,9 @@ def predict(
         Optional[str],  # noqa: UP045
         typer.Option(help="column of the inputs in table files (default: guessed)"),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="exit status 3 if any input was skipped")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit status 3 if any input was skipped")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of CSV")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
 ) -> None:
@@ -45,7 +52,9 @@ def predict(
     predictor = BundlePredictor(bundle)
     table = tables.read_inputs(inputs, modality=predictor.modality, input=input)
     names = table.names
-    if table.modality == "text":  # the text says more than where it stood, which the column row keeps
+    if (
+        table.modality == "text"
+    ):  # the text says more than where it stood, which the column row keeps
         names = tuple(str(text) for text in table.inputs)
     with Progress(quiet) as progress:
         predictions = predictor.predict(

@@ -15,7 +15,9 @@ from headstart.runtime.reader import open_bundle
 
 @command
 def report(
-    bundle: Annotated[str, typer.Argument(help="a *.headstart file or a bundle folder")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="a *.headstart file or a bundle folder")
+    ],
     *,
     lang: Annotated[str, typer.Option(help="en or zh")] = "en",
     out: Annotated[
@@ -23,7 +25,9 @@ def report(
         typer.Option(help="where to write the page [default: beside the bundle]"),
     ] = None,
     open: Annotated[bool, typer.Option("--open", help="open it in the web browser")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print what the report shows as JSON")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print what the report shows as JSON")
+    ] = False,
 ) -> None:
     """Write the report of a model as one web page, and print where it is.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -116,10 +117,10 @@ def check_header(header: Sequence[Any], source: str) -> None:
     Raises:
         DataError: naming the columns.
     """
-    seen: set[str] = set()
-    doubles = [str(name) for name in header if str(name) in seen or seen.add(str(name))]  # type: ignore[func-returns-value]
+    counts = Counter(str(name) for name in header)
+    doubles = sorted(name for name, n in counts.items() if n > 1)
     if doubles:
         raise DataError(
-            f"{source} has more than one column called {', '.join(map(repr, sorted(set(doubles))))}.",
+            f"{source} has more than one column called {', '.join(map(repr, doubles))}.",
             fix="give every column a name of its own",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ _DELIMITERS = ",\t;|"
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _NO_DELIMITER = "\x1f"  # a control character that stands in no text: the line is one field
 _PROBE = 200  # records looked at to guess the delimiter
+_PROBE_SIZE = 1 << 20  # characters they are taken from
 _LIMIT = threading.Lock()  # the csv module keeps its size limit for the whole process
 
 
@@ -174,6 +176,8 @@ def _fit(row: list[str], width: int) -> tuple[list[str], str]:
 def guess_delimiter(lines: Sequence[str]) -> str:
     """Comma, tab, semicolon or bar: the one that gives most rows as many fields as the header."""
     best, best_score = _NO_DELIMITER, 0.0
+    ends = itertools.accumulate(map(len, lines))
+    lines = [line for line, end in zip(lines, ends) if end <= max(_PROBE_SIZE, len(lines[0]))]
     for delimiter in _DELIMITERS:
         sizes = []
         for _, row, reason in _records(lines, delimiter, 0):

@@ -189,14 +189,17 @@ def _notes(root: Path, rows: list[Found], depth: int, has_split: bool) -> tuple[
     )  # fmt: skip
     if empty:
         notes.append(f"folders without a usable picture: {', '.join(map(repr, empty[:10]))}")
-    if len(counts) == 1:
-        only = next(iter(counts))
-        inner = {f.parts[depth] for f in rows if len(f.parts) > depth + 1}
-        if len(inner) > 1:
-            notes.append(
-                f"all pictures lie in the one folder {printable(only)!r}, which has folders of its"
-                " own: if those are the classes, name that folder instead"
-            )
+    inner = {f.parts[depth] for f in rows if len(f.parts) > depth + 1}
+    if inner and all(name.casefold() in SPLIT_OF for name in inner):
+        notes.append(
+            "the class folders hold train/test folders of their own, which were not used as such:"
+            " if each is a data set, name one of them"
+        )
+    elif len(counts) == 1 and len(inner) > 1:
+        notes.append(
+            f"all pictures lie in the one folder {printable(next(iter(counts)))!r}, which has"
+            " folders of its own: if those are the classes, name that folder instead"
+        )
     return tuple(notes)
 
 

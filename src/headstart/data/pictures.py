@@ -109,7 +109,7 @@ def fault(value: Any) -> str:
         return _file_fault(Path(value))
     if is_url(value):
         return "an address on the network is not fetched; download the picture first"
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return "no file name"
     return "" if in_memory(value) else f"not a picture but a {type(value).__name__}"
 

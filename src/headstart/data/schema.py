@@ -176,7 +176,7 @@ def _profile(name: str, values: Sequence[Any]) -> _Profile:
     sample = filled[::step]
     kind = _kind(sample)
     try:
-        distinct = len(set(filled))
+        distinct = len({v.strip() if isinstance(v, str) else v for v in filled})
     except TypeError:  # lists, dicts and arrays cannot be counted so
         distinct = len(filled)
     texts = [v for v in sample if isinstance(v, str)]

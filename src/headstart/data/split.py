@@ -161,7 +161,14 @@ def _units(
     members: dict[int, list[int]] = {}
     for row in rows.tolist():
         members.setdefault(int(units_of[row]), []).append(row)
-    order = sorted(members.values(), key=lambda own: (min(keys[row] for row in own), own))
+
+    def key(own: list[int]) -> bytes:
+        # a hash over all rows: the least of their keys would draw large units sooner than small ones
+        if len(own) == 1:
+            return keys[own[0]]
+        return hashlib.blake2b(b"".join(sorted(keys[row] for row in own)), digest_size=16).digest()
+
+    order = sorted(members.values(), key=lambda own: (key(own), own))
     classes = codes.tolist()
     units = []
     for own in order:
@@ -301,16 +308,19 @@ def _folds(
             sizes[code] = sizes.get(code, 0) + count
     movable = [u for u in units if all(n_units[code] > 1 for code in u.counts)]
     k = max(2, min(n_folds, max(n_units.values(), default=2)))
-    held: dict[int, list[int]] = {code: [0] * k for code in sizes}
+    held: dict[int, list[float]] = {code: [0] * k for code in sizes}
     total = [0] * k
     fold_of: dict[int, int] = {}
-    for unit in sorted(movable, key=lambda unit: -len(unit.rows)):  # stable: else as drawn
-
-        def load(fold: int, unit: _Unit = unit) -> tuple[float, int]:
-            mine = sum(n * held[code][fold] / sizes[code] for code, n in unit.counts.items())
-            return mine, total[fold]
-
-        fold = min(range(k), key=load)
+    # class by class keeps the folds of even size; within a class as drawn, for the sort is stable
+    for unit in sorted(movable, key=lambda unit: (-len(unit.rows), min(unit.counts))):
+        if len(unit.counts) == 1:  # nearly always; the general rule below gives the same
+            load = held[next(iter(unit.counts))]
+        else:
+            load = [
+                sum(n * held[code][fold] / sizes[code] for code, n in unit.counts.items())
+                for fold in range(k)
+            ]
+        fold = min(range(k), key=list(zip(load, total)).__getitem__)
         total[fold] += len(unit.rows)
         for code, count in unit.counts.items():
             held[code][fold] += count
@@ -325,7 +335,7 @@ def _folds(
 
 def _keep_each_class(
     units: Sequence[_Unit],
-    held: dict[int, list[int]],
+    held: dict[int, list[float]],
     sizes: dict[int, int],
     fold_of: dict[int, int],
 ) -> None:

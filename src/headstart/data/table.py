@@ -153,15 +153,23 @@ class _Rows:
         self.names.append(name)
 
 
+def _expanded(source: str | Path) -> Path:
+    """The path with `~` replaced where there is such a user; any other text stays a name."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        return Path(source)
+
+
 def _add_image(rows: _Rows, source: Any, name: str) -> None:
     if isinstance(source, (str, Path)):
-        fault = pictures.fault(Path(source).expanduser()) if str(source).strip() else "no file name"
+        fault = pictures.fault(_expanded(source)) if str(source).strip() else "no file name"
         if fault == "a folder, not a file":
-            _add_folder(rows, Path(source).expanduser(), str(source))
+            _add_folder(rows, _expanded(source), str(source))
         elif not fault and Path(source).suffix.lower() in TABLE_SUFFIXES:
             _add_columns(rows, from_file(existing(source), str(source), labelled=False))
         else:
-            rows.add(source if fault else Path(source).expanduser(), printable(str(source)))
+            rows.add(source if fault else _expanded(source), printable(str(source)))
     elif pictures.in_memory(source) or pictures.is_record(source):
         rows.add(pictures.from_cell(source, Path()), name)
     elif (columns := read_frame(source)) is not None:
@@ -189,7 +197,7 @@ def _add_text(rows: _Rows, source: Any, name: str) -> None:
         suffix = Path(source).suffix.lower() if len(source) < 1024 and "\n" not in source else ""
         if suffix not in (*TABLE_SUFFIXES, ".txt"):
             rows.add(text_of(source), name)
-        elif pictures.fault(Path(source).expanduser()) in ("", "empty file"):
+        elif pictures.fault(_expanded(source)) in ("", "empty file"):
             _add_columns(rows, from_file(existing(source), source, labelled=False))
         else:
             rows.notes.append(f"there is no file {source!r} here; it was taken as a text")

@@ -319,6 +319,8 @@ def _margins(x: Any, codes: np.ndarray, tested: Any, k: int, seed: int) -> np.nd
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough, for a baseline
+        # two rows a class make scikit-learn ask whether this is a regression
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         machine = LinearSVC(C=1.0, dual=True, tol=0.01, random_state=seed).fit(x, codes)
     found = machine.decision_function(tested)
     if found.ndim == 1:  # two classes: one margin

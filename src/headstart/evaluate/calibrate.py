@@ -114,7 +114,7 @@ def set_threshold(probabilities: np.ndarray, codes: np.ndarray, coverage: float)
         coverage: within 0..1, ends excluded.
     """
     n = len(codes)
-    # the rounding keeps (n + 1) * coverage whole where it is: 0.7 * 10 is a little more than 7
+    # in floating point 100 * 0.55 is a little more than 55
     rank = math.ceil(round((n + 1) * coverage, 9))
     if rank > n:
         return 0.0

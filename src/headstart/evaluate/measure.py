@@ -191,12 +191,12 @@ def _checked(
     p, truth = np.asarray(probabilities), np.asarray(codes)
     if p.ndim != 2 or p.shape[1] != k or p.dtype.kind != "f":
         raise ValueError(f"probabilities have to be floats (n, {k}), not {p.shape} {p.dtype}")
-    if truth.shape != p.shape[:1] or truth.dtype.kind not in "iu":
+    if truth.shape != p.shape[:1] or (truth.dtype.kind not in "iu" and truth.size):
         raise ValueError(f"codes have to be integers ({len(p)},), not {truth.shape} {truth.dtype}")
     p = p.astype(np.float64)
     if p.size and not ((p >= 0).all() and np.abs(p.sum(axis=1) - 1).max() < 1e-3):
         raise ValueError("these are no probabilities: rows have to be >= 0 and sum to 1")
-    if p.size and not (-1 <= truth.min() and truth.max() < k):
+    if p.size and not (truth.min() >= -1 and truth.max() < k):
         raise ValueError(f"codes have to be within -1..{k - 1}, not {truth.min()}..{truth.max()}")
     return p, truth, truth >= 0
 

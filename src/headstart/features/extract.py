@@ -145,16 +145,20 @@ class _Run:
                     contents[row], keys[row] = result
         return contents, keys
 
-    def _share(self, known: Sequence[int], keys: dict[int, bytes], missing: dict[bytes, int]) -> None:
+    def _share(
+        self, known: Sequence[int], keys: dict[int, bytes], missing: dict[bytes, int]
+    ) -> None:
         """Give exact duplicates of computed rows the same vector, or the same reason."""
         reasons = {skip.input: skip.reason for skip in self.skipped}
+        notes = {name: note for note, names in self.notes.items() for name in names}
         for row in known:
             first = missing.get(keys[row], row)
             if first != row and not self.readable[row]:
+                name = self.table.names[first]
                 if self.readable[first]:
-                    self._take(row, self.values[first], "")
+                    self._take(row, self.values[first], notes.get(name, ""))
                 else:
-                    self._skip(row, reasons[self.table.names[first]])
+                    self._skip(row, reasons[name])
 
     def _take(self, row: int, vector: np.ndarray, note: str) -> None:
         self.values[row] = vector
@@ -174,9 +178,17 @@ class _Run:
 
     def finish(self) -> Features:
         order = {name: i for i, name in enumerate(self.table.names)}
-        limit = next((s["max_length"] for s in self.backbone.preprocess.steps if "max_length" in s), 0)
+        limit = next(
+            (s["max_length"] for s in self.backbone.preprocess.steps if "max_length" in s), 0
+        )
         findings = tuple(
-            Finding(kind, "info", _NOTES[kind][0].format(n=len(rows), limit=limit), _NOTES[kind][1], tuple(rows))
+            Finding(
+                kind,
+                "info",
+                _NOTES[kind][0].format(n=len(rows), limit=limit),
+                _NOTES[kind][1],
+                tuple(sorted(rows, key=order.__getitem__)),
+            )
             for kind, rows in sorted(self.notes.items())
             if kind in _NOTES
         )

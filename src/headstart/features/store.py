@@ -89,11 +89,15 @@ class Store:
             used = {place[0] for place in places.values()}
             now = time.time()
             for shard in used:
-                row = index.execute("select file from shards where id = ? and dim = ?", (shard, dim)).fetchone()
+                row = index.execute(
+                    "select file from shards where id = ? and dim = ?", (shard, dim)
+                ).fetchone()
                 if row:
                     files[shard] = row[0]
                 # touching at most once a minute keeps concurrent readers from queueing to write
-                index.execute("update shards set used = ? where id = ? and used < ?", (now, shard, now - 60))
+                index.execute(
+                    "update shards set used = ? where id = ? and used < ?", (now, shard, now - 60)
+                )
         maps = {shard: self._map(name, dim) for shard, name in files.items()}
         values = np.zeros((len(keys), dim), dtype=np.float32)
         found = np.zeros(len(keys), dtype=bool)
@@ -137,7 +141,9 @@ class Store:
         if total <= limit:
             return 0
         with self._index() as index:
-            for shard, name in index.execute("select id, file from shards order by used").fetchall():
+            for shard, name in index.execute(
+                "select id, file from shards order by used"
+            ).fetchall():
                 if total - freed <= limit:
                     break
                 index.execute("delete from rows where shard = ?", (shard,))

@@ -20,6 +20,7 @@ from headstart.solver import Rotated, Solution, rotate, solve, unrotate
 from headstart.types import Candidate, Head
 
 _PATH = 10.0 ** np.arange(1.0, -6.5, -0.5)  # from strong to weak
+_ROUGH, _FINE = 3e-3, 1e-4  # the solver's tolerance: to choose a penalty, and in the end
 _PATIENCE = 2  # penalties in a row without a better score end the path
 _DEFAULT_PENALTY = 0.1  # where nothing can be held out: strong, as there is little data
 _DRAWS = 200  # of the bootstrap that compares weightings
@@ -87,7 +88,7 @@ def fit(
     best, why = _choose_weighting(paths, codes, n_classes)
     weights = _class_weights(codes, n_classes, best.weighting)[None, :]
     start = _first(best.solution)
-    final = solve(rotated, codes, weights, n_classes, best.penalty, start=start, tolerance=1e-5)
+    final = solve(rotated, codes, weights, n_classes, best.penalty, start=start, tolerance=_FINE)
     weight, bias = unrotate(rotated, final.weight[0], final.bias[0])
     chosen = {
         "penalty": best.penalty,
@@ -96,7 +97,9 @@ def fit(
         "path": [{"penalty": p, "log_loss": s} for p, s in best.tried],
         "by": _by(len(used), int(np.isfinite(best.held_out[:, 0]).sum()), config) + why,
     }
-    return Candidate("probe", Head(weight, bias), best.held_out, chosen, time.perf_counter() - started)
+    return Candidate(
+        "probe", Head(weight, bias), best.held_out, chosen, time.perf_counter() - started
+    )
 
 
 def _by(folds: int, rows: int, config: Config) -> str:
@@ -125,7 +128,11 @@ def _weightings(codes: np.ndarray, k: int, config: Config) -> Sequence[str]:
     if config.class_weight != "auto":
         return [config.class_weight]
     counts = np.bincount(codes, minlength=k)
-    return ["none", "soft", "balanced"] if counts.max() >= _IMBALANCE * max(counts.min(), 1) else ["none"]
+    return (
+        ["none", "soft", "balanced"]
+        if counts.max() >= _IMBALANCE * max(counts.min(), 1)
+        else ["none"]
+    )
 
 
 def _class_weights(codes: np.ndarray, k: int, weighting: str) -> np.ndarray:
@@ -159,7 +166,9 @@ def _cross_validate(
     tried: list[tuple[float, float]] = []
     since = 0
     for penalty in path:
-        solution = solve(rotated, codes, weights, k, float(penalty), start=solution, tolerance=1e-3)
+        solution = solve(
+            rotated, codes, weights, k, float(penalty), start=solution, tolerance=_ROUGH
+        )
         held_out = np.full((n, k), np.nan, dtype=np.float32)
         for i, fold in enumerate(used):
             rows = np.flatnonzero(folds == fold)

@@ -82,7 +82,9 @@ def _read_file(path: Path) -> bytes:
     except PermissionError as error:
         raise UnreadableInput("no permission to read it") from error
     except (OSError, ValueError) as error:
-        raise UnreadableInput(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UnreadableInput(
+            f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
 
 
 def digest(source: bytes | Image.Image | np.ndarray) -> bytes:
@@ -145,7 +147,9 @@ def _not_an_image(data: bytes) -> str:
         return "not a picture (it is an HTML, XML or SVG page)"
     if start.startswith(b"version https://git-lfs"):
         return "not a picture (a Git LFS pointer: run git lfs pull)"
-    if b"\0" not in start and sum(32 <= b < 127 or b in b"\t\n\r" for b in start) > 0.9 * len(start):
+    if b"\0" not in start and sum(32 <= b < 127 or b in b"\t\n\r" for b in start) > 0.9 * len(
+        start
+    ):
         return "not a picture (it is a text file)"
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "an HEIC picture, which is not supported: convert it to JPEG"
@@ -203,7 +207,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.size == 0:
-        raise UnreadableInput(f"an array of {array.dtype} with shape {array.shape}, not uint8 (h, w, 3)")
+        raise UnreadableInput(
+            f"an array of {array.dtype} with shape {array.shape}, not uint8 (h, w, 3)"
+        )
     if array.ndim == 3 and array.shape[2] not in (3, 4):
         raise UnreadableInput(f"an array with {array.shape[2]} channels, not 1, 3 or 4")
     return _to_rgb(Image.fromarray(np.ascontiguousarray(array)))
@@ -243,7 +249,9 @@ def _resize(image: Image.Image, step: Mapping[str, Any]) -> Image.Image:
     short = int(size if isinstance(size, int) else min(size))
     image = _trim_panorama(image, short)
     width, height = image.size
-    if width <= height:  # the truncation is torchvision's, so that features agree with the original's
+    if (
+        width <= height
+    ):  # the truncation is torchvision's, so that features agree with the original's
         return image.resize((short, int(short * height / width)), resample)
     return image.resize((int(short * width / height), short), resample)
 
@@ -263,7 +271,9 @@ def _center_crop(image: Image.Image, size: Sequence[int] | int) -> Image.Image:
     height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     if image.width < width or image.height < height:  # as torchvision: pad with black
         padded = Image.new("RGB", (max(image.width, width), max(image.height, height)))
-        padded.paste(image, ((padded.width - image.width) // 2, (padded.height - image.height) // 2))
+        padded.paste(
+            image, ((padded.width - image.width) // 2, (padded.height - image.height) // 2)
+        )
         image = padded
     left = round((image.width - width) / 2.0)
     top = round((image.height - height) / 2.0)

@@ -34,7 +34,9 @@ def content(source: Input) -> str:
     if not text:
         raise UnreadableInput("empty text")
     if len(text) > MAX_CHARACTERS:
-        raise UnreadableInput(f"{len(text):,} characters, more than the limit of {MAX_CHARACTERS:,}")
+        raise UnreadableInput(
+            f"{len(text):,} characters, more than the limit of {MAX_CHARACTERS:,}"
+        )
     return text
 
 

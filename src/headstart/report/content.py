@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import numpy as np
-
 from headstart.errors import BundleError
+from headstart.report.kept import (
+    encodable,
+    evaluation_from,
+    evaluation_json,
+    finding_from,
+    finding_json,
+    plain,
+    texts,
+)
 from headstart.report.mistakes import Mistake
 from headstart.types import (
     Backbone,
-    Baseline,
     Candidate,
-    ClassScore,
     Decision,
     Evaluation,
     Finding,
-    Metric,
     Modality,
     Roles,
     Skipped,
@@ -141,7 +144,7 @@ class Report:
             "skipped": [skip.to_json() for skip in self.skipped],
             "unlisted": dict(self.unlisted),
             "findings": [
-                _finding_json(finding, n) for finding, n in zip(self.findings, self.finding_rows)
+                finding_json(finding, n) for finding, n in zip(self.findings, self.finding_rows)
             ],
             "backbone": {
                 "name": self.backbone.name,
@@ -181,7 +184,14 @@ class Report:
             )
         try:
             return _report(data)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+        ) as error:
             raise BundleError(
                 f"The report is damaged ({type(error).__name__}: {error}).",
                 fix="copy the file again from where it was made",
@@ -258,7 +268,7 @@ def build(
         version=version,
         created=created,
     )
-    return Report.from_json(_encodable(report.to_json()))
+    return Report.from_json(encodable(report.to_json()))
 
 
 def shortened(report: Report, characters: int = 250_000) -> Report:
@@ -286,94 +296,6 @@ def shortened(report: Report, characters: int = 250_000) -> Report:
     return replace(report, skipped=tuple(kept), unlisted=dict(unlisted), findings=tuple(findings))
 
 
-def plain(value: Any) -> Any:
-    """A value as plain JSON: numpy numbers become Python's, what is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """As plain JSON values; the confusion matrix as its non-zero cells [truth, answer, count]."""
-    matrix = np.asarray(evaluation.confusion)
-    rows, columns = np.nonzero(matrix)
-    return {
-        "metrics": {name: _metric_json(metric) for name, metric in evaluation.metrics.items()},
-        "per_class": [
-            {
-                "label": c.label,
-                "precision": _number(c.precision),
-                "recall": _number(c.recall),
-                "f1": _number(c.f1),
-                "n": int(c.n),
-            }
-            for c in evaluation.per_class
-        ],
-        "labels": list(evaluation.labels),
-        "confusion": [
-            [int(i), int(j), int(matrix[i, j])] for i, j in zip(rows.tolist(), columns.tolist())
-        ],
-        "n": int(evaluation.n),
-        "split": evaluation.split,
-        "protocol": evaluation.protocol,
-        "baselines": [
-            {
-                "name": one.name,
-                "metrics": None
-                if one.metrics is None
-                else {name: _metric_json(metric) for name, metric in one.metrics.items()},
-                "note": one.note,
-            }
-            for one in evaluation.baselines
-        ],
-        "coverage": None if evaluation.coverage is None else _number(evaluation.coverage),
-        "set_size": None if evaluation.set_size is None else _number(evaluation.set_size),
-        "notes": list(evaluation.notes),
-    }
-
-
-def _evaluation(data: Mapping[str, Any]) -> Evaluation:
-    labels = _texts(data["labels"])
-    matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for i, j, count in data["confusion"]:
-        if not (0 <= i < len(labels) and 0 <= j < len(labels)):
-            raise IndexError("a cell outside of the confusion matrix")
-        matrix[i, j] = count
-    return Evaluation(
-        metrics=_metrics(data["metrics"]),
-        per_class=tuple(
-            ClassScore(
-                str(c["label"]), _real(c["precision"]), _real(c["recall"]), _real(c["f1"]), int(c["n"])
-            )
-            for c in data["per_class"]
-        ),
-        labels=labels,
-        confusion=matrix,
-        n=int(data["n"]),
-        split=str(data["split"]),
-        protocol=str(data["protocol"]),
-        baselines=tuple(
-            Baseline(
-                str(b["name"]),
-                None if b["metrics"] is None else _metrics(b["metrics"]),
-                str(b["note"]),
-            )
-            for b in data["baselines"]
-        ),
-        coverage=None if data["coverage"] is None else float(data["coverage"]),
-        set_size=None if data["set_size"] is None else float(data["set_size"]),
-        notes=_texts(data["notes"]),
-    )
-
-
 def _report(data: Mapping[str, Any]) -> Report:
     roles, backbone, decision = data["roles"], data["backbone"], data["decision"]
     if data["modality"] not in ("image", "text"):
@@ -392,9 +314,9 @@ def _report(data: Mapping[str, Any]) -> Report:
         n_train=int(data["n_train"]),
         folds=int(data["folds"]),
         protocol=str(data["protocol"]),
-        data_notes=_texts(data["data_notes"]),
+        data_notes=texts(data["data_notes"]),
         skipped=tuple(Skipped(str(s["input"]), str(s["reason"])) for s in data["skipped"]),
-        findings=tuple(_finding(one) for one in data["findings"]),
+        findings=tuple(finding_from(one) for one in data["findings"]),
         finding_rows=tuple(int(one["n_rows"]) for one in data["findings"]),
         backbone=BackboneFacts(
             str(backbone["name"]),
@@ -405,7 +327,7 @@ def _report(data: Mapping[str, Any]) -> Report:
         ),
         method=str(data["method"]),
         chosen=dict(data["chosen"]),
-        evaluation=_evaluation(data["evaluation"]),
+        evaluation=evaluation_from(data["evaluation"]),
         decision=Decision(
             *(
                 float(decision[name])
@@ -427,57 +349,9 @@ def _counts(
     """Label order first, then labels that the model does not know but the test rows have."""
     known = set(labels)
     others = [label for label in sorted({*train, *test}) if label not in known]
-    return tuple(ClassCount(label, train.get(label, 0), test.get(label, 0)) for label in (*labels, *others))
-
-
-def _encodable(value: Any) -> Any:
-    """Lone surrogates (file names that are not UTF-8) as visible escapes, so that all can be written."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(one) for key, one in value.items()}
-    return [_encodable(one) for one in value] if isinstance(value, list) else value
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _real(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _metric_json(metric: Metric) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in metric.to_json().items()}
-
-
-def _metrics(data: Mapping[str, Any]) -> dict[str, Metric]:
-    return {
-        str(name): Metric(_real(m["value"]), _real(m["low"]), _real(m["high"]))
-        for name, m in data.items()
-    }
-
-
-def _finding_json(finding: Finding, n_rows: int) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "message": finding.message,
-        "fix": finding.fix,
-        "rows": list(finding.rows),
-        "n_rows": n_rows,
-    }
-
-
-def _finding(data: Mapping[str, Any]) -> Finding:
-    severity = data["severity"]
-    if severity not in ("info", "warning", "error"):
-        raise ValueError(f"severity {severity!r}")
-    return Finding(str(data["kind"]), severity, str(data["message"]), str(data["fix"]), _texts(data["rows"]))
-
-
-def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(str(value) for value in values)
+    return tuple(
+        ClassCount(label, train.get(label, 0), test.get(label, 0)) for label in (*labels, *others)
+    )
 
 
 def _maybe(value: Any) -> str | None:

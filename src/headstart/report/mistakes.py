@@ -31,7 +31,7 @@ class Mistake:
         truth: its label in the data.
         label: the answer.
         probability: calibrated, of the answer.
-        truth_probability: calibrated, of the true label; 0 for a label the model does not know.
+        truth_probability: calibrated, of the true label.
         image: a JPEG as a data URI; empty for texts and for pictures that cannot be shown.
         text: the text, cut; empty for pictures.
     """
@@ -85,7 +85,7 @@ def worst(
     Args:
         test: the n rows measured.
         probabilities: (n, k) calibrated.
-        codes: (n,) true class numbers; -1 for a label the model does not know.
+        codes: (n,) true class numbers; rows with -1, a label the model does not know, are left out.
         labels: k labels.
         limit: at most so many.
         max_pixels: larger pictures are not decoded for a thumbnail.
@@ -94,21 +94,19 @@ def worst(
         return ()
     answers = probabilities.argmax(axis=1)
     sure = probabilities[np.arange(len(test)), answers]
-    wrong = np.flatnonzero(answers != codes)
+    wrong = np.flatnonzero((answers != codes) & (np.asarray(codes) >= 0))  # others are not measured
     rows = wrong[np.argsort(-sure[wrong], kind="stable")][:limit]
     found = []
     for row in rows.tolist():
         code = int(codes[row])
-        known = code >= 0
-        truth = labels[code] if known else (test.targets[row] if test.targets else "")
         pictured = test.modality == "image"
         found.append(
             Mistake(
                 name=test.names[row],
-                truth=truth,
+                truth=labels[code],
                 label=labels[int(answers[row])],
                 probability=float(sure[row]),
-                truth_probability=float(probabilities[row, code]) if known else 0.0,
+                truth_probability=float(probabilities[row, code]),
                 image=thumbnail(test.inputs[row], max_pixels) if pictured else "",
                 text="" if pictured else _cut(str(test.inputs[row])),
             )

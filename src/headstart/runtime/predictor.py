@@ -48,7 +48,9 @@ class BundlePredictor:
         self._engine = OrtEngine(self.files.read("model.onnx"))
         self._encoder: text.TextEncoder | None = None
         if self.modality == "text":
-            self._encoder = text.TextEncoder(self.files.read("tokenizer.json"), self.preprocess.steps)
+            self._encoder = text.TextEncoder(
+                self.files.read("tokenizer.json"), self.preprocess.steps
+            )
 
     def predict(
         self,
@@ -70,7 +72,9 @@ class BundlePredictor:
             logits, reasons = self.logits(some)
             readable = [i for i in range(len(some)) if i not in reasons]
             chosen = [names[start + i] for i in readable]
-            answers = dict(zip(readable, decide(logits[readable], chosen, self.labels, self.decision)))
+            answers = dict(
+                zip(readable, decide(logits[readable], chosen, self.labels, self.decision))
+            )
             predictions += [
                 answers.get(i) or unreadable(names[start + i], reasons[i]) for i in range(len(some))
             ]

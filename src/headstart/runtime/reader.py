@@ -74,18 +74,24 @@ def open_bundle(path: str | Path) -> BundleFiles:
     """
     path = Path(path)
     if not path.exists():
-        raise BundleError(f"There is no bundle at {path}.", fix="check the path, or make it: headstart fit DATA")
+        raise BundleError(
+            f"There is no bundle at {path}.", fix="check the path, or make it: headstart fit DATA"
+        )
     manifest = read_json(_read(path, "bundle.json", _MAX_MANIFEST), f"{path}: bundle.json")
     schema = manifest.get("schema")
     if not isinstance(schema, int) or schema < 1:
-        raise BundleError(f"{path} is not a Headstart bundle (bundle.json has no schema).", fix=_AGAIN)
+        raise BundleError(
+            f"{path} is not a Headstart bundle (bundle.json has no schema).", fix=_AGAIN
+        )
     if schema > SCHEMA:
         raise BundleError(
             f"{path} was written by a newer Headstart (bundle schema {schema}, this one reads up to {SCHEMA}).",
             fix="pip install -U headstart",
         )
     if manifest.get("checksum") != manifest_checksum(manifest):
-        raise BundleError(f"{path}: bundle.json is damaged (its checksum does not hold).", fix=_AGAIN)
+        raise BundleError(
+            f"{path}: bundle.json is damaged (its checksum does not hold).", fix=_AGAIN
+        )
     _check_shape(path, manifest)
     return BundleFiles(path, manifest)
 
@@ -109,7 +115,11 @@ def _check_shape(path: Path, manifest: Mapping[str, Any]) -> None:
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{path}: bundle.json lacks the field {key!r}.", fix=_AGAIN)
     labels = manifest["task"].get("labels")
-    if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(x, str) for x in labels):
+    if (
+        not isinstance(labels, list)
+        or len(labels) < 2
+        or not all(isinstance(x, str) for x in labels)
+    ):
         raise BundleError(f"{path}: bundle.json: task.labels is not a list of labels.", fix=_AGAIN)
     for name, entry in manifest["files"].items():
         sound = isinstance(entry, dict) and isinstance(entry.get("bytes"), int)
@@ -134,8 +144,14 @@ def _read(path: Path, name: str, limit: int) -> bytes:
             with archive.open(entries[0]) as member:
                 return member.read(limit + 1)
     except FileNotFoundError as error:
-        raise BundleError(f"{path} is not a Headstart bundle: no {name} inside.", fix=_AGAIN) from error
+        raise BundleError(
+            f"{path} is not a Headstart bundle: no {name} inside.", fix=_AGAIN
+        ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"{path} is not a Headstart bundle, or a damaged one.", fix=_AGAIN) from error
+        raise BundleError(
+            f"{path} is not a Headstart bundle, or a damaged one.", fix=_AGAIN
+        ) from error
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror or error}.", fix="check the file") from error
+        raise BundleError(
+            f"{path} cannot be read: {error.strerror or error}.", fix="check the file"
+        ) from error

@@ -52,4 +52,6 @@ class Classification:
 
 def _natural(label: str) -> list[tuple[int, int, str]]:
     parts = re.split(r"([0-9]+)", label)
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part] or [(0, 0, "")]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part] or [
+        (0, 0, "")
+    ]
