@@ -252,7 +252,8 @@ IMAGE_RIVALS = (
         "knn",
         0.74,
         0.70,
-        "the 5 nearest neighbours by cosine in the same features; chosen by leave-one-out",
+        "the 5 nearest neighbours by cosine in the same features; chosen by leave-one-out; accuracy of "
+        "the model minus this: +5.1 points (+1.2 to +9.0, p = 0.012), beyond noise",
     ),
 )
 WASTE_FINDINGS = (

@@ -66,7 +66,7 @@ def test_equal_fits_give_equal_zip_files_but_for_the_date(model, tmp_path):
 def test_one_flipped_bit_anywhere_is_noticed(saved, tmp_path):
     rng = np.random.default_rng(0)
     if saved.is_dir():
-        targets = [path for path in saved.iterdir()]
+        targets = list(saved.iterdir())
     else:
         targets = [saved]
     for target in targets:

@@ -138,8 +138,22 @@ def test_a_model_that_is_no_better_than_a_simple_rival_is_called_so():
     report = ex.waste(40)
     beaten = dataclasses.replace(report, evaluation=ex.evaluation(p, codes, labels, rivals=rivals))
     told = " ".join(read(page.render(beaten)).text)
-    assert "A simpler rival does as well: nearest neighbours" in told
-    assert "A simpler rival" not in " ".join(read(page.render(report)).text)
+    assert "It does not beat a simple rival: nearest neighbours scores 97.0" in told
+    assert "simple rival:" not in " ".join(read(page.render(report)).text)
+
+
+def test_reasons_that_differ_in_their_numbers_are_one_group():
+    skipped = tuple(
+        Skipped(f"{n}.jpg", f"{n} x {n} pixels, more than the limit of 50 million")
+        for n in (8000, 9000)
+    )
+    told = " ".join(read(page.render(dataclasses.replace(ex.waste(40), skipped=skipped))).text)
+    assert "… x … pixels, more than the limit of … million" in told
+    for skip in skipped:
+        assert skip.reason in told
+    same = tuple(Skipped(f"{n}.jpg", "5 x 5 pixels") for n in range(9))
+    told = " ".join(read(page.render(dataclasses.replace(ex.waste(40), skipped=same))).text)
+    assert told.count("5 x 5 pixels") == 2  # the group, and what to do next
 
 
 def test_headings_go_down_by_single_steps_and_every_picture_has_words():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import platform
 import shlex
 import shutil
@@ -25,7 +25,9 @@ from headstart.backbones.choose import backbone_for
 from headstart.bundle import save as bundle
 from headstart.compute import generator
 from headstart.config import note
-from headstart.data import doctor, split as splitting, table as tables
+from headstart.data import doctor
+from headstart.data import split as splitting
+from headstart.data import table as tables
 from headstart.errors import DataError
 from headstart.evaluate import baselines, calibrate
 from headstart.evaluate.measure import measure
@@ -45,7 +47,6 @@ from headstart.types import (
     Evaluation,
     Features,
     Finding,
-    Input,
     Prediction,
     Skipped,
     Split,
@@ -246,7 +247,7 @@ class _Fitting:
                 seconds=dict(self.seconds),
                 command=_command(),
                 version=headstart.__version__,
-                created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+                created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             )
         with self.stage("save"):
             return self._bundle(

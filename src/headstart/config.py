@@ -71,7 +71,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 def _build(cls: type[T], values: Mapping[str, Any], prefix: str, errors: list[str]) -> T:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    known = {}
+    known: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in fields:
@@ -111,7 +111,7 @@ def _check(value: Any, hint: Any, metadata: Mapping[str, Any], key: str, errors:
     choices, low, high = metadata.get("choices"), metadata.get("low"), metadata.get("high")
     if choices and value not in choices:
         errors.append(f"{key}: {value!r} is not one of {', '.join(choices)}")
-    elif low is not None and value < low or high is not None and value > high:
+    elif (low is not None and value < low) or (high is not None and value > high):
         errors.append(f"{key}: {value!r} is not between {low:g} and {high:g}")
     return value
 

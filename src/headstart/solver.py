@@ -127,7 +127,7 @@ def solve(
             at zero weights.
         max_steps: at most so many L-BFGS steps.
     """
-    p, (n, r), k = len(weights), rotated.rows.shape, n_classes
+    p, r, k = len(weights), rotated.rows.shape[1], n_classes
     curvature = _curvature(rotated.rows, weights, k, start)
     scaling = np.ones(r + 1)
     scaling[:r] = 1.0 / np.sqrt(curvature * rotated.spectrum + penalty)

@@ -81,16 +81,16 @@ class Table:
         """The table of these rows, in this order; what was skipped while reading stays noted."""
         index = [int(i) for i in rows]
 
-        def pick(column: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-            return None if column is None else tuple(column[i] for i in index)
+        def pick(column: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(column[i] for i in index)
 
         return replace(
             self,
             inputs=pick(self.inputs),
-            targets=pick(self.targets),
             names=pick(self.names),
-            split=pick(self.split),
-            groups=pick(self.groups),
+            targets=None if self.targets is None else pick(self.targets),
+            split=None if self.split is None else pick(self.split),
+            groups=None if self.groups is None else pick(self.groups),
         )
 
 
@@ -102,7 +102,8 @@ class Split:
         train: row numbers to learn from.
         test: row numbers to measure on; never shown to any choice made while fitting.
         protocol: one sentence that says how the rows were divided.
-        name: "test" (given by the caller or the data) or "held-out" (taken from the training rows).
+        name: "test" or "val" (given by the caller or the data), or "held-out" (taken from the
+            training rows).
         folds: for each training row, the number of its cross-validation fold.
         notes: e.g. how many duplicates were kept together.
     """
@@ -286,7 +287,7 @@ class Evaluation:
         labels: k labels, in the order of the confusion matrix.
         confusion: (k, k) counts, rows are the truth, columns the prediction.
         n: rows measured.
-        split: "test" or "held-out".
+        split: name of the `Split`.
         protocol: one sentence that says how these rows were set apart.
         baselines: simple rivals on the same rows.
         coverage: share of rows whose prediction set holds the truth; None without sets.
@@ -373,9 +374,20 @@ class Engine(Protocol):
 class Task(Protocol):
     """Encodes targets and names what is measured."""
 
-    name: str
-    labels: tuple[str, ...]
-    metrics: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Of the table of tasks."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """k labels in the order of the classes."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that are measured."""
+        ...
 
     def encode(self, targets: Sequence[str]) -> np.ndarray:
         """Labels to class numbers (n,) int64; -1 for a label this task does not know."""
@@ -396,7 +408,9 @@ class Method(Protocol):
         folds: np.ndarray,
         n_classes: int,
         config: Any,
-    ) -> Candidate: ...
+    ) -> Candidate:
+        """See `headstart.methods`."""
+        ...
 
 
 class Predictor(Protocol):

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tests_support import paint
 
 from headstart.cli.main import main
 from headstart.data import table as tables
+from tests_support import paint
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def _read(data: bytes) -> E5File:
     text = cursor.take(size)
     cursor.value("i")
     cursor.take(cursor.value("I"))  # the normalisation map: the tokenizer below has the rules
-    pieces = tuple(text[a:b].decode() for a, b in zip(starts[:-1], starts[1:]))
+    pieces = tuple(text[a:b].decode() for a, b in pairwise(starts))
     offsets = {}
     for _ in range(cursor.value("i")):
         name = cursor.take(cursor.value("H")).decode()

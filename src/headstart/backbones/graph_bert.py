@@ -214,7 +214,7 @@ def bert(weights: Bert) -> bytes:
     pooled = add("Squeeze", pooled, constant([1]))
     size = add("ReduceL2", pooled, constant([1]), keepdims=1)
     unit = add("Div", pooled, add("Max", size, constant(_SMALLEST)))
-    inputs = {name: (np.int64, ("n", "t")) for name in ("input_ids", "attention_mask")}
+    inputs = dict.fromkeys(("input_ids", "attention_mask"), (np.int64, ("n", "t")))
     return graph.finish(inputs, unit, dim)
 
 

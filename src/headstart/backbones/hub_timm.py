@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -31,7 +31,14 @@ _INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest", "box", "hamming"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the better first
 
 
-def load(name: str, *, offline: bool = False, pretrained: bool = True, seed: int = 0) -> Backbone:
+def load(
+    name: str,
+    *,
+    offline: bool = False,
+    say: Callable[[str], None] | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+) -> Backbone:
     """A timm classification model without its classifier: pooled features before the last layer.
 
     The graph is made once and kept; later calls read it from the shelf and import no torch.
@@ -40,6 +47,7 @@ def load(name: str, *, offline: bool = False, pretrained: bool = True, seed: int
         name: what follows "timm:", e.g. "resnet18", "resnet18.a1_in1k", "hf-hub:org/model",
             "local-dir:/path/to/folder".
         offline: never try the network.
+        say: told what takes a while.
         pretrained: False gives random weights, for trials and as a baseline.
         seed: of the random weights.
 
@@ -53,6 +61,8 @@ def load(name: str, *, offline: bool = False, pretrained: bool = True, seed: int
     if kept is not None:
         return kept
     timm = _import_timm()
+    if say:
+        say(f"making a graph of timm:{name}, once")
     with quiet():
         if pretrained:
             shown = f"timm:{name}"
@@ -141,7 +151,10 @@ def _from_address(timm: Any, name: str, url: str, *, offline: bool) -> tuple[nn.
             fix=f"run once without --offline where there is a network, or {_INSTEAD}",
         )
     try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # torch announces, and counts
+        with (
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+        ):  # torch announces, and counts
             model = _create(timm, f"timm:{name}", name)
     except OSError as error:
         raise absent(f"timm:{name}", _INSTEAD, error) from error

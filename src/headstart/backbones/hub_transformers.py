@@ -7,7 +7,7 @@ from safetensors only, and no code out of a model's repository is ever run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ _TRIALS = (
 )
 
 
-def load(name: str, *, offline: bool = False) -> Backbone:
+def load(
+    name: str, *, offline: bool = False, say: Callable[[str], None] | None = None
+) -> Backbone:
     """A transformers model as a backbone: one vector for each text, or for each picture.
 
     Texts: token states are pooled as the model's sentence-transformers files say, else averaged.
@@ -60,6 +62,7 @@ def load(name: str, *, offline: bool = False) -> Backbone:
         name: what follows "hf:": a folder on this machine, or "org/model" (with "@revision" if a
             certain one is wanted).
         offline: never try the network.
+        say: told what takes a while.
 
     Raises:
         BackboneError: the name is unknown, the weights are neither here nor to be had or not in
@@ -71,6 +74,8 @@ def load(name: str, *, offline: bool = False) -> Backbone:
     kept = shelf.take(key)
     if kept is not None:
         return kept
+    if say:
+        say(f"making a graph of {shown}, once")
     with quiet():
         transformers = _import_transformers()
         with _no_bars(transformers):

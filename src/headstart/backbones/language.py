@@ -15,6 +15,7 @@ _OTHER_TEXTS = (
     0.05  # from this share of texts in other languages on, the English starter is too narrow
 )
 _ENGLISH_WORDS = 0.12  # texts whose words are to this share common English ones are English
+_ENGLISH_TEXTS = 0.5  # and so many of them must hold one
 
 # The most frequent words of each language; a text is in the language it shares most words with.
 _WORDS = {
@@ -143,7 +144,7 @@ def _among_latin(texts: Sequence[str]) -> tuple[str, str]:
         return "e5", f"{others:.0%} of the texts do not look English, and {_WIDE}".replace(
             "%", " %"
         )
-    if share < _ENGLISH_WORDS:
+    if share < _ENGLISH_WORDS or per_text["English"] < _ENGLISH_TEXTS * len(texts):
         return "e5", f"the texts hold too few common words to tell their language, and {_WIDE}"
     why = f"the texts are English ({share:.0%} of words are common English ones)".replace("%", " %")
     return "minilm", f"{why}, which starter:minilm reads fastest"

@@ -1,8 +1,8 @@
 """Reads tensors out of PyTorch's checkpoint files without PyTorch, and without running anything.
 
 A checkpoint is a pickle, and unpickling runs what the file says. This reader never unpickles: it
-walks the opcodes with `pickletools.genops`, which only decodes, and interprets the few that a flat
-dictionary of tensors needs. Every other opcode and every other name is refused. Both layouts of
+walks the opcodes with the tables of `pickletools`, which only decode, and interprets the few that a
+flat dictionary of tensors needs. Every other opcode and every other name is refused. Both layouts of
 `torch.save` are read: one stream with the storages behind it (before PyTorch 1.6), and a zip file.
 """
 
@@ -27,11 +27,20 @@ _DTYPES = {
     "BoolStorage": "|b1",
 }  # fmt: skip
 _MAX_OPCODES = 200_000
-_PUSH = {
-    "BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-}  # fmt: skip
+_PUSH = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: dict[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_PLAIN = {
+    *_PUSH, *_CONSTANTS, *_EMPTY, *_TUPLES, "PROTO", "MARK", "TUPLE", "SETITEM", "SETITEMS", "APPEND",
+    "APPENDS", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "STOP",
+}  # fmt: skip
+_TENSOR = {"GLOBAL", "BINPERSID", "REDUCE", "BUILD"}
+_CODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
 def read(data: bytes) -> dict[str, np.ndarray]:
@@ -120,58 +129,79 @@ def _interpret(stream: io.BytesIO, storages: bool = True) -> Any:
         stream: where the pickle begins.
         storages: whether tensors may occur.
     """
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[int, Any] = {}
+    machine = _Machine()
+    for _ in range(_MAX_OPCODES):
+        opcode = _CODES.get(stream.read(1))
+        if opcode is None:
+            raise _refusal("it ends too early, or is no pickle")
+        # refused by its name, before its argument is decoded
+        if opcode.name not in _PLAIN and not (storages and opcode.name in _TENSOR):
+            raise _refusal(
+                f"it uses the pickle operation {opcode.name}, which no plain tensor file needs"
+            )
+        argument = opcode.arg.reader(stream) if opcode.arg else None
+        if opcode.name == "STOP":
+            return machine.stack.pop()
+        machine.step(opcode.name, argument)
+    raise _refusal("it has too many entries")
 
-    def since_mark() -> list[Any]:
-        start = marks.pop()
-        items = stack[start:]
-        del stack[start:]
+
+class _Machine:
+    """Does what the known opcodes say, to values of our own making."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[Any, Any] = {}
+
+    def _since_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
         return items
 
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        name = opcode.name
-        if count > _MAX_OPCODES:
-            raise _refusal("it has too many entries")
+    def step(self, name: str, argument: Any) -> None:
+        """Opcodes that make numbers, texts, tuples, lists and dictionaries."""
+        stack = self.stack
         if name in _PUSH:
             stack.append(argument)
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name])
-        elif name in ("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE"):
-            stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]())
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
         elif name == "MARK":
-            marks.append(len(stack))
+            self.marks.append(len(stack))
         elif name == "TUPLE":
-            stack.append(tuple(since_mark()))
+            stack.append(tuple(self._since_mark()))
         elif name in _TUPLES:
             items = [stack.pop() for _ in range(_TUPLES[name])]
             stack.append(tuple(reversed(items)))
         elif name in ("SETITEM", "SETITEMS"):
-            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark()
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else self._since_mark()
             _as(dict, stack[-1]).update(zip(items[::2], items[1::2], strict=True))
         elif name in ("APPEND", "APPENDS"):
-            items = [stack.pop()] if name == "APPEND" else since_mark()
+            items = [stack.pop()] if name == "APPEND" else self._since_mark()
             _as(list, stack[-1]).extend(items)
         elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
+            self.memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "GLOBAL" and storages:
+            stack.append(self.memo[argument])
+        elif name in _TENSOR:
+            self._tensor(name, argument)
+
+    def _tensor(self, name: str, argument: Any) -> None:
+        """Opcodes that describe tensors and their storages."""
+        stack = self.stack
+        if name == "GLOBAL":
             stack.append(_global(argument))
-        elif name == "BINPERSID" and storages:
+        elif name == "BINPERSID":
             stack.append(_storage(stack.pop()))
-        elif name == "REDUCE" and storages:
+        elif name == "REDUCE":
             arguments = stack.pop()
             stack.append(_rebuild(stack.pop(), arguments))
-        elif name == "BUILD" and storages:
+        elif name == "BUILD":
             stack.pop()  # attributes of the dictionary (versions of modules): not needed
             _as(dict, stack[-1])
-        elif name == "STOP":
-            return stack.pop()
-        elif name != "PROTO":
-            raise _refusal(f"it uses the pickle operation {name}, which no plain tensor file needs")
-    raise _refusal("it ends too early")
 
 
 def _as(kind: type[Any], value: Any) -> Any:

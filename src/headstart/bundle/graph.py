@@ -32,7 +32,7 @@ def add_head(graph: bytes, head: Head) -> bytes:
             )
         ]
     )
-    shape = ["n", len(bias)]
+    shape: list[str | int | None] = ["n", len(bias)]
     model.graph.output.extend(
         [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)]
     )

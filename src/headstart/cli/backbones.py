@@ -37,7 +37,7 @@ def backbones(
         return
     for row in rows:
         result(
-            f"starter:{row.name:<8} {row.modality:<6} {row.megabytes:>4} MB  {row.licence:<11} {row.text}"
+            f"{row.name:<15} {row.modality:<6} {row.megabytes:>3} MB  {row.licence:<11} {row.about}"
         )
     result(
         "\ntimm:NAME and hf:NAME take any model of timm and Hugging Face that is on disk or can be\n"

@@ -65,7 +65,12 @@ def extract(
     size = _IMAGE_CHUNK if table.modality == "image" else _TEXT_CHUNK
     for start in range(0, len(table), size):
         rows = range(start, min(start + size, len(table)))
-        run.chunk(rows, lambda done, start=start: progress and progress(start + done, len(table)))
+
+        def tick(done: int, start: int = start) -> None:
+            if progress:
+                progress(start + done, len(table))
+
+        run.chunk(rows, tick)
         if progress:
             progress(rows.stop, len(table))
     return run.finish()

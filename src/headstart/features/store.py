@@ -85,7 +85,7 @@ class Store:
                 some = unique[start : start + 500]
                 marks = ",".join("?" * len(some))
                 query = f"select key, shard, row, crc, note from rows where key in ({marks})"
-                places.update((key, rest) for key, *rest in index.execute(query, some))  # type: ignore[misc]
+                places.update((key, rest) for key, *rest in index.execute(query, some))
             used = {place[0] for place in places.values()}
             now = time.time()
             for shard in used:

@@ -126,7 +126,7 @@ def open_image(source: Input, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image
         return _to_rgb(_upright(image)), note
     except MemoryError as error:
         raise UnreadableInput("not enough memory to decode it") from error
-    except Exception as error:  # noqa: BLE001  decoders raise whatever their parsers raise
+    except Exception as error:  # decoders raise whatever their parsers raise
         raise UnreadableInput(_why(error)) from error
 
 

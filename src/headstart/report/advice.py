@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def beaten(evaluation: Evaluation) -> bool:
 
 def advice(report: Report, w: Words) -> list[str]:
     """Sentences that say what to do, at most six."""
-    found = [w(key, **values) for key, values in _all(report, w)]
+    found = [w.capital(w(key, **values)) for key, values in _all(report, w)]
     return found[:_MOST] or [w("next.fine")]
 
 
@@ -113,13 +114,15 @@ def _rivals(evaluation: Evaluation, w: Words) -> Iterator[tuple[str, dict[str, A
         return
     baseline, name, ours, theirs = found
     key = "next.beaten" if theirs.value >= ours.value else "next.tie"
+    if key == "next.beaten" and theirs.low <= ours.value and "beyond noise" not in baseline.note:
+        key = "next.beaten.noise"
     if key == "next.tie" and not _close(baseline, ours, theirs):
         return
     yield (
         key,
         {
-            "name": _inner(w, w.name("baseline", baseline.name)),
-            "metric": _inner(w, w.name("metric", name)),
+            "name": inner(w, w.name("baseline", baseline.name)),
+            "metric": inner(w, w.name("metric", name)),
             "ours": w.score(name, ours.value),
             "theirs": w.score(name, theirs.value),
         },
@@ -132,12 +135,12 @@ def _close(baseline: Baseline, ours: Metric, theirs: Metric) -> bool:
     Intervals of two models on the same rows overlap long before their difference is noise, so
     without a comparison row by row only a rival inside of the model's own interval counts.
     """
-    if "the model is better by" in baseline.note:
+    if "beyond noise" in baseline.note:
         return False
     return "within noise" in baseline.note or theirs.value >= ours.low
 
 
-def _inner(w: Words, name: str) -> str:
+def inner(w: Words, name: str) -> str:
     """A name inside an English sentence starts small, if it is a common word."""
     return name[:1].lower() + name[1:] if w.lang == "en" and name[1:2].islower() else name
 
@@ -229,3 +232,25 @@ def _wide(evaluation: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:
             "goal": f"{100 * _GOAL:.0f}",
         },
     )
+
+
+def bundle_name(report: Report) -> str:
+    """The bundle's file name as a shell takes it: what was asked for, or the name made of the title."""
+    try:
+        words = shlex.split(report.command)
+    except ValueError:
+        words = []
+    for i, word in enumerate(words):
+        if word == "--out" and i + 1 < len(words):
+            return shlex.quote(words[i + 1])
+        if word.startswith("--out="):
+            return shlex.quote(word.removeprefix("--out="))
+    name = report.title if words[:1] == ["headstart"] else "model"
+    return shlex.quote((clip(name, 60).replace("/", "_") or "model") + ".headstart")
+
+
+def python_example(report: Report) -> str:
+    """How to use the model from Python, three lines."""
+    name = shlex.split(bundle_name(report))[0]
+    example = "'new.jpg'" if report.modality == "image" else "'a new text'"
+    return f"import headstart as hs\nmodel = hs.load({name!r})\nprint(model.predict([{example}]))"

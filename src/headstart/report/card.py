@@ -8,9 +8,9 @@ import re
 import shlex
 from typing import Any
 
-from headstart.report.advice import advice
+from headstart.report.advice import advice, bundle_name, python_example
 from headstart.report.content import Report
-from headstart.report.view import bundle_name, protocol, python_example, sets, verdict, warnings
+from headstart.report.view import protocol, sets, verdict, warnings
 from headstart.report.words import LOSSES, Words, clip, visible
 from headstart.types import Metric
 

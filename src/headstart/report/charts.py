@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from headstart.types import Metric
 
@@ -120,8 +120,3 @@ def heat_map(matrix: np.ndarray, title: str) -> Markup:
         '<svg class="heat" viewBox="0 0 {k} {k}" role="img" aria-label="{title}">'
         '<title>{title}</title><rect class="ground" width="{k}" height="{k}"/>{paths}</svg>'
     ).format(k=k, title=title, paths=Markup("").join(paths))
-
-
-def html(text: str) -> Markup:
-    """Text as HTML, escaped."""
-    return escape(text)

@@ -81,7 +81,11 @@ def _row(*values: str | Markup) -> Markup:
         )
     ]
     cells += [
-        Markup('<td style="{}">{}</td>').format(_CELL.format("right" if i == 0 else "left") + (";white-space:nowrap" if i < 2 else ";" + _QUIET), value)
+        Markup('<td style="{}">{}</td>').format(
+            _CELL.format("right" if i == 0 else "left")
+            + (";white-space:nowrap" if i < 2 else ";" + _QUIET),
+            value,
+        )
         for i, value in enumerate(values[1:])
     ]
     return Markup("<tr>{}</tr>").format(Markup("").join(cells))
@@ -126,7 +130,10 @@ def _matrix(evaluation: Evaluation, w: Words) -> Markup:
         total = max(int(row.sum()), 1)
         cells = Markup("").join(
             Markup('<td style="{};background:rgba({},{:.2f})">{}</td>').format(
-                centre, "70,140,210" if i == j else "225,120,50", 0.1 * bool(n) + 0.45 * int(n) / total, int(n) or ""
+                centre,
+                "70,140,210" if i == j else "225,120,50",
+                0.1 * bool(n) + 0.45 * int(n) / total,
+                int(n) or "",
             )
             for j, n in enumerate(row)
         )

@@ -36,8 +36,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "Always guessing the largest class would get {value}.",
         "若总是猜最大的类别，正确率为 {value}。"),
     "verdict.beaten": (
-        "A simpler rival does as well: {name} gets {value} ({metric}). Do not rely on this model yet.",
-        "更简单的办法也能做到：{name}的{metric}为 {value}。请先不要依赖此模型。"),
+        "It does not beat a simple rival: {name} scores {theirs} {metric}, this model {ours}.",
+        "它没有胜过简单办法：{name}的{metric}为 {theirs}，本模型为 {ours}。"),
     "verdict.leak": (
         "Some of these rows were also learned from, so the score is too high.",
         "部分测试数据也出现在训练数据中，因此分数偏高。"),
@@ -211,9 +211,13 @@ PHRASES: dict[str, tuple[str, str]] = {
         "Some test rows were learned from, so the score is too high. Remove them from one side and fit again.",
         "部分测试数据参与了学习，分数偏高。请从其中一边移除后重新训练。"),
     "next.beaten": (
-        "{name} does at least as well ({theirs} against {ours} {metric}). Take it, or try another "
-        "--backbone, before you rely on this model.",
-        "{name}的{metric}不低于本模型（{theirs} 对 {ours}）。请改用它，或用 --backbone 换一个骨干模型，再考虑使用。"),
+        "Before you rely on this model, try another --backbone or label more: {name} does at least as "
+        "well ({theirs} against {ours} {metric}).",
+        "依赖此模型之前，请用 --backbone 换一个骨干模型，或多标注一些数据：{name}的{metric}不低于本模型（{theirs} 对 {ours}）。"),
+    "next.beaten.noise": (
+        "{name} does at least as well ({theirs} against {ours} {metric}), which may be chance: measure on "
+        "more rows, or try another --backbone, before you rely on this model.",
+        "{name}的{metric}不低于本模型（{theirs} 对 {ours}），但可能只是偶然：依赖此模型之前，请用更多数据测量，或用 --backbone 换一个骨干模型。"),
     "next.tie": (
         "The lead over {name} is small enough to be noise ({ours} against {theirs} {metric}). "
         "More test rows would settle it.",
@@ -241,7 +245,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "and collect more of the rare classes.",
         "“{large}”的数量是“{small}”的 {times:.0f} 倍：请以平衡准确率或宏平均 F1 为准，并多收集稀有类别。"),
     "next.skipped": (
-        "Mend or remove the {n:,} input that was left out ({reason})."
+        "Mend or remove the input that was left out ({reason})."
         "|Mend or remove the {n:,} inputs that were left out (most often: {reason}).",
         "请修复或移除被跳过的 {n:,} 个输入（主要原因：{reason}）。"),
     "next.conflict": (

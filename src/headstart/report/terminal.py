@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from headstart.report.advice import advice
+from headstart.report.advice import advice, bundle_name
 from headstart.report.content import Report
-from headstart.report.view import bundle_name, protocol, sets, warnings
+from headstart.report.view import protocol, sets, warnings
 from headstart.report.words import LOSSES, Words, clip, columns, visible
 from headstart.types import ClassScore, Evaluation, Metric
 

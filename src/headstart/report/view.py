@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.report.advice import advice, beaten, pairs, rival
+from headstart.report.advice import advice, beaten, bundle_name, inner, pairs, python_example, rival
 from headstart.report.content import ClassCount, Report
 from headstart.report.words import LOSSES, Words, clip
 from headstart.types import ClassScore, Metric
@@ -126,14 +125,14 @@ def warnings(report: Report, w: Words) -> list[str]:
         found.append(w("verdict.leak"))
     best = rival(report.evaluation)
     if best is not None and beaten(report.evaluation):
-        baseline, name, _, theirs = best
-        told = w.name("baseline", baseline.name)
+        baseline, name, ours, theirs = best
         found.append(
             w(
                 "verdict.beaten",
-                name=told[:1].lower() + told[1:] if w.lang == "en" else told,
-                value=w.score(name, theirs.value),
-                metric=w.name("metric", name),
+                name=inner(w, w.name("baseline", baseline.name)),
+                metric=inner(w, w.name("metric", name)),
+                ours=w.score(name, ours.value),
+                theirs=w.score(name, theirs.value),
             )
         )
     return found
@@ -223,8 +222,6 @@ def skip_groups(report: Report, w: Words) -> list[Listing]:
         key = _NUMBER.sub("#", reason)
         groups.setdefault(key, [])
         totals[key] += n
-        if not groups[key]:
-            groups[key] = []
     reasons = {_NUMBER.sub("#", reason): reason for reason in report.unlisted}
     listed, room = [], _LISTED_NAMES
     for key, n in totals.most_common(_LISTED_GROUPS):
@@ -236,7 +233,13 @@ def skip_groups(report: Report, w: Words) -> list[Listing]:
             (clip(name, 120), "" if reason == heading else clip(w.said(reason), 80))
             for name, reason in names[:take]
         )
-        listed.append(Listing(clip(w.said(heading), 160), n, shown, w.foreign(heading)))
+        told = clip(w.said(heading), 160)
+        if any(apart for _, apart in shown):
+            told = _NUMBER.sub("…", told)  # the numbers stand beside the names
+            shown = tuple(
+                (clip(name, 120), clip(w.said(reason), 80)) for name, reason in names[:take]
+            )
+        listed.append(Listing(told, n, shown, w.foreign(heading)))
     rest = sum(totals.values()) - sum(one.n for one in listed)
     if rest:
         listed.append(Listing(w("skipped.other"), rest, ()))
@@ -379,25 +382,3 @@ def sets(report: Report, w: Words) -> list[str]:
     if decision.abstain_below > 0:
         told.append(w("abstain", value=w.percent(decision.abstain_below)))
     return told
-
-
-def bundle_name(report: Report) -> str:
-    """The bundle's file name as a shell takes it: what was asked for, or the name made of the title."""
-    try:
-        words = shlex.split(report.command)
-    except ValueError:
-        words = []
-    for i, word in enumerate(words):
-        if word == "--out" and i + 1 < len(words):
-            return shlex.quote(words[i + 1])
-        if word.startswith("--out="):
-            return shlex.quote(word.removeprefix("--out="))
-    name = report.title if words[:1] == ["headstart"] else "model"
-    return shlex.quote((clip(name, 60).replace("/", "_") or "model") + ".headstart")
-
-
-def python_example(report: Report) -> str:
-    """How to use the model from Python, three lines."""
-    name = shlex.split(bundle_name(report))[0]
-    example = "'new.jpg'" if report.modality == "image" else "'a new text'"
-    return f"import headstart as hs\nmodel = hs.load({name!r})\nprint(model.predict([{example}]))"

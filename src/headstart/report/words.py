@@ -29,7 +29,7 @@ def visible(text: str) -> str:
 
 def clip(text: str, limit: int = 60) -> str:
     """One line of at most so many characters."""
-    text = " ".join(visible(text).split()) or visible(text)
+    text = " ".join(visible(text).split()) or ("␣" if text else "")  # blank, but there
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

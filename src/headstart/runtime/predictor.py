@@ -119,16 +119,25 @@ class BundlePredictor:
 
     def _texts(self, inputs: Sequence[Input], reasons: dict[int, str]) -> Iterator[_Batch]:
         assert self._encoder is not None
-        texts: dict[int, str] = {}
+        texts: list[str] = []
+        rows: list[int] = []
         for i, value in enumerate(inputs):
-            try:
-                texts[i] = text.content(value)
-            except UnreadableInput as error:
-                reasons[i] = error.reason
-        rows = list(texts)
-        ids, _ = self._encoder.encode(list(texts.values()))
+            content = _content_or_reason(value)
+            if isinstance(content, UnreadableInput):
+                reasons[i] = content.reason
+            else:
+                rows.append(i)
+                texts.append(content)
+        ids, _ = self._encoder.encode(texts)
         for numbers, feeds in self._encoder.batches(ids):
             yield [rows[i] for i in numbers], feeds
+
+
+def _content_or_reason(value: Input) -> str | UnreadableInput:
+    try:
+        return text.content(value)
+    except UnreadableInput as error:
+        return error
 
 
 _Batch = tuple[list[int], dict[str, np.ndarray]]
