@@ -91,10 +91,12 @@ def test_reads_tensors_their_views_and_their_types(layout):
     )
     read = tensorfile.read(layout(body, ("0", NUMBERS), ("1", np.array([7], np.int64))))
     assert list(read) == ["a", "turned", "last", "one"]
-    assert np.array_equal(read["a"], NUMBERS.reshape(2, 3)) and read["a"].dtype == np.float32
+    assert np.array_equal(read["a"], NUMBERS.reshape(2, 3))
+    assert read["a"].dtype == np.float32
     assert np.array_equal(read["turned"], NUMBERS.reshape(2, 3).T)
     assert read["last"].tolist() == [4, 5]
-    assert read["one"].shape == () and read["one"] == 7
+    assert read["one"].shape == ()
+    assert read["one"] == 7
 
 
 def marker_calls(marker):

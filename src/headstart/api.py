@@ -151,7 +151,8 @@ def fit(
     chosen = _config(config, keywords)
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
-    fitting = _Fitting(chosen, progress or (lambda stage, done, total: None))
+    title = Path(out).stem if out is not None else ""
+    fitting = _Fitting(chosen, progress or (lambda stage, done, total: None), title)
     model = fitting.run(data, test if test is not None else chosen.test)
     if out is not None:
         with fitting.stage("save"):
@@ -175,8 +176,8 @@ def _config(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
 class _Fitting:
     """One call of `fit`: the rooms in their order, with the time each took."""
 
-    def __init__(self, config: FitConfig, progress: Progress) -> None:
-        self.config, self.progress = config, progress
+    def __init__(self, config: FitConfig, progress: Progress, title: str) -> None:
+        self.config, self.progress, self.title = config, progress, title
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -231,7 +232,7 @@ class _Fitting:
             )
         with self.stage("report"):
             report = content.build(
-                title=_title(table),
+                title=self.title or _title(table),
                 table=table,
                 split=split,
                 test=tested,
