@@ -148,7 +148,12 @@ def test_rounding_to_8_bits_is_off_by_half_a_step_at_most(rows, size, seed):
 @pytest.mark.train
 def test_equals_transformers():
     torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    from headstart.backbones.quiet import quiet
+    from headstart.backbones.torchvision_repair import repair_torchvision
+
+    with quiet():
+        repair_torchvision()
+        transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
         vocab_size=WORDS, hidden_size=DIM, num_hidden_layers=3, num_attention_heads=HEADS,
         intermediate_size=WIDE, max_position_embeddings=POSITIONS, layer_norm_eps=EPS,

@@ -159,7 +159,10 @@ class _Tensors:
 
 
 def tokenizer(file: E5File) -> str:
-    """The content of a tokenizer.json that gives the ids of the original XLM-RoBERTa tokenizer."""
+    """The content of a tokenizer.json that gives the ids of the original XLM-RoBERTa tokenizer.
+
+    The one known difference: a half-width kana and its sound mark become one letter here.
+    """
     from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
     from tokenizers.models import Unigram
 

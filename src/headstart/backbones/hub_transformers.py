@@ -49,9 +49,7 @@ _TRIALS = (
 )
 
 
-def load(
-    name: str, *, offline: bool = False, say: Callable[[str], None] | None = None
-) -> Backbone:
+def load(name: str, *, offline: bool = False, say: Callable[[str], None] | None = None) -> Backbone:
     """A transformers model as a backbone: one vector for each text, or for each picture.
 
     Texts: token states are pooled as the model's sentence-transformers files say, else averaged.

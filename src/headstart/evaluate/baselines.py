@@ -176,9 +176,10 @@ def _against(
     """By how much the model is better than a baseline, in words."""
     found = paired(codes, model, baseline, rng)
     beyond = not found.low <= 0 <= found.high
+    p = f"= {found.p:.2g}" if found.p >= 0.001 else "< 0.001"
     return (
         f"accuracy of the model minus this: {100 * found.difference:+.1f} points "
-        f"({100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {found.p:.2g}), "
+        f"({100 * found.low:+.1f} to {100 * found.high:+.1f}, p {p}), "
         f"{'beyond' if beyond else 'within'} noise"
     )
 
