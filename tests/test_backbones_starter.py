@@ -63,6 +63,11 @@ def test_offline_with_an_empty_cache_says_how_to_get_it(name, monkeypatch):
     assert "headstart backbones --fetch starter" in caught.value.fix
 
 
+def test_fetching_all_loads_each_and_passes_on_what_is_said(monkeypatch):
+    monkeypatch.setattr(starter, "load", lambda name, *, say: (name, say))
+    assert starter.fetch_all(print) == [(name, print) for name in NAMES]
+
+
 def test_importing_the_starters_imports_neither_onnx_nor_torch():
     code = (
         "import sys, headstart.backbones.starter as s; s.describe(); "

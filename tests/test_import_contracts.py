@@ -306,3 +306,13 @@ def test_files_are_written_through_one_door(name: str) -> None:
 )
 def test_the_search_for_loose_writes_finds_them(code: str, loose: int) -> None:
     assert len(_loose_writes(ast.parse(code))) == loose
+
+
+def test_no_public_name_is_a_room() -> None:
+    """Importing a room binds its name on the package: a verb of that name would turn into a module."""
+    import pkgutil
+
+    import headstart
+
+    rooms = {module.name for module in pkgutil.iter_modules(headstart.__path__)}
+    assert not rooms & set(headstart.__all__)

@@ -29,8 +29,8 @@ from headstart.data import doctor
 from headstart.data import split as splitting
 from headstart.data import table as tables
 from headstart.errors import DataError
-from headstart.evaluate import baselines, calibrate
-from headstart.evaluate.measure import measure
+from headstart.evaluation import baselines, calibrate
+from headstart.evaluation.measure import measure
 from headstart.features.extract import extract
 from headstart.features.store import Store
 from headstart.hashing import hash_parts
@@ -54,7 +54,7 @@ from headstart.types import (
 )
 
 Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
+"""Called with (stage, done, total); total 0 announces a stage, or is a message for the user."""
 
 _CHECKED_INPUTS = 16  # held-out inputs that a bundle is checked on
 
@@ -193,6 +193,8 @@ class _Fitting:
         config = self.config
         with self.stage("read"):
             table, given = self._read(data, test)
+        for sentence in table.notes:  # the guess is shown before the work, not after it
+            self.progress(sentence, 0, 0)
         with self.stage("backbone"):
             backbone = backbone_for(
                 table,
@@ -200,6 +202,8 @@ class _Fitting:
                 offline=config.offline,
                 say=lambda text: self.progress(text, 0, 0),
             )
+        if backbone.why:
+            self.progress(f"{backbone.name}: {backbone.why}", 0, 0)
         with self.stage("features"):
             store = Store()
             table, features = self._extract(table, backbone, store)

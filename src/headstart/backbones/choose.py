@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from headstart.backbones import SOURCES
 from headstart.backbones.language import choose as choose_by_language
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, MissingExtra
 from headstart.types import Backbone, Table
 
 _LANGUAGE_SAMPLE = 2000  # texts looked at, evenly spread
@@ -64,7 +64,13 @@ def backbone_named(
             "headstart backbones lists the starters",
         )
     load = SOURCES.get(source)
-    backbone: Backbone = load(rest, offline=offline, say=say)
+    try:
+        backbone: Backbone = load(rest, offline=offline, say=say)
+    except MissingExtra as error:
+        raise BackboneError(
+            f"{name}: {error.message}",
+            fix=f"{error.fix}; or leave --backbone out: the starters need no more than is here",
+        ) from error
     return backbone
 
 

@@ -106,22 +106,21 @@ class Packed4:
         """See `Matrix`."""
         n, blocks, _ = self.halves.shape
         flat = graph.constant(self.halves.reshape(n, -1))
-        packed = graph.add(
-            "Reshape", graph.add("Gather", flat, ids), graph.constant([0, 0, blocks, 16])
-        )
+        packed = graph.add("Gather", flat, ids)
+        packed = graph.add("Reshape", packed, graph.constant([0, 0, blocks, 1, 16]))
         scales = graph.add("Gather", graph.constant(self.scales), ids)
-        factors = graph.add("Unsqueeze", graph.add("Cast", scales, to=FLOAT), graph.constant([3]))
-        values = graph.add("Mul", _unpack(graph, packed, axis=3), factors)
+        scales = graph.add("Cast", graph.add("Unsqueeze", scales, graph.constant([3, 4])), to=FLOAT)
+        values = _unpack(graph, packed, scales, axis=3, dimensions=5)
         return graph.add("Reshape", values, graph.constant([0, 0, blocks * 32]))
 
     def whole(self, graph: GraphBuilder, gain: np.ndarray) -> str:
         """See `Matrix`; engines compute this once, when they load the graph."""
         n, blocks, _ = self.halves.shape
-        # transposed beforehand, so that loading only unpacks: (blocks, 16, r) and (blocks, 1, r)
-        packed = graph.constant(self.halves.transpose(1, 2, 0))
-        scales = graph.add("Cast", graph.constant(self.scales.T[:, None]), to=FLOAT)
-        factors = graph.add("Mul", scales, graph.constant(gain.astype(np.float32)))
-        values = graph.add("Mul", _unpack(graph, packed, axis=1), factors)
+        # transposed beforehand, so that loading only unpacks: (blocks, 1, 16, r), (blocks, 1, 1, r)
+        packed = graph.constant(self.halves.transpose(1, 2, 0)[:, None])
+        scales = graph.add("Cast", graph.constant(self.scales.T[:, None, None]), to=FLOAT)
+        scales = graph.add("Mul", scales, graph.constant(gain.astype(np.float32)))
+        values = _unpack(graph, packed, scales, axis=1, dimensions=4)
         return graph.add("Reshape", values, graph.constant([blocks * 32, n]))
 
     def array(self) -> np.ndarray:
@@ -130,12 +129,25 @@ class Packed4:
         return (steps * self.scales.astype(np.float32)[..., None]).reshape(len(steps), -1)
 
 
-def _unpack(graph: GraphBuilder, packed: str, *, axis: int) -> str:
-    """Both halves of each byte minus 8 as float32, the low halves first along the axis."""
-    low = graph.add("BitwiseAnd", packed, graph.constant(np.array(15, np.uint8)))
-    high = graph.add("BitShift", packed, graph.constant(np.array(4, np.uint8)), direction="RIGHT")
+def _unpack(graph: GraphBuilder, packed: str, scales: str, *, axis: int, dimensions: int) -> str:
+    """(half - 8) * scale of both halves of each byte, the low halves first along the axis.
+
+    The high halves stay where they are, 16 times too large, and their scales are divided by 16: no
+    rounding is involved, and shifts are what engines disagree on (OpenVINO's do not round down).
+    """
+    shape = [1] * dimensions
+    shape[axis] = 2
+
+    def pair(low: float, high: float) -> str:
+        return graph.constant(np.array([low, high], np.float32).reshape(shape))
+
+    low, high = (
+        graph.add("BitwiseAnd", packed, graph.constant(np.array(bits, np.uint8)))
+        for bits in (15, 240)
+    )
     steps = graph.add("Cast", graph.add("Concat", low, high, axis=axis), to=FLOAT)
-    return graph.add("Sub", steps, graph.constant(8.0))
+    steps = graph.add("Sub", steps, pair(8, 128))
+    return graph.add("Mul", steps, graph.add("Mul", scales, pair(1, 1 / 16)))
 
 
 Dense: TypeAlias = tuple[Matrix, np.ndarray]

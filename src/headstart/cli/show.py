@@ -96,7 +96,7 @@ class Progress:
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._stage_started, self._tenth = stage, now, -1
-            if "fetching" in stage or " " in stage:  # a message, not a stage: always shown
+            if " " in stage:  # a message, not a stage: always shown
                 self._wipe()
                 say(stage)
                 return

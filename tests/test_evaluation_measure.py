@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from headstart import metrics
 from headstart.errors import DataError
-from headstart.evaluate import measure as measuring
-from headstart.evaluate.measure import interval_of_accuracy, mcnemar, measure, paired
+from headstart.evaluation import measure as measuring
+from headstart.evaluation.measure import interval_of_accuracy, mcnemar, measure, paired
 from headstart.types import Baseline, Decision, Skipped
 
 LABELS = ("a", "b", "c")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart import metrics
-from headstart.evaluate.calibrate import calibrate, fit_temperature, set_threshold
+from headstart.evaluation.calibrate import calibrate, fit_temperature, set_threshold
 from headstart.types import Decision
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from headstart import metrics
 from headstart.errors import ConfigError, DataError
-from headstart.evaluate import baselines
+from headstart.evaluation import baselines
 from headstart.types import Roles, Table
 
 LABELS = ("cat", "dog", "emu")

@@ -17,7 +17,7 @@ import numpy as np
 
 from headstart import metrics
 from headstart.errors import ConfigError
-from headstart.evaluate.measure import measure, paired
+from headstart.evaluation.measure import measure, paired
 from headstart.registry import suggestion
 from headstart.types import Baseline, Table
 
