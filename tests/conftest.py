@@ -5,8 +5,14 @@ import socket
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+
+# the same examples in every CI run: a new find must not fail somebody else's change
+hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 PLUGIN = Path(__file__).parent / "plugin"
 sys.path.insert(0, str(Path(__file__).parent))

@@ -75,8 +75,9 @@ def read(data: bytes) -> E5File:
         BackboneError: it is not such a file.
     """
     try:
-        return _read(data)
-    except (struct.error, ValueError, KeyError, IndexError) as error:
+        with np.errstate(all="ignore"):  # damaged numbers are no reason for a warning of numpy's
+            return _read(data)
+    except (struct.error, ArithmeticError, ValueError, KeyError, IndexError) as error:
         raise BackboneError(
             f"The weights file of starter:e5 cannot be read: {error}.",
             fix="delete the folder 'weights' of the cache and fetch it again",
