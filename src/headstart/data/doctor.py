@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 import unicodedata
 from collections import Counter, defaultdict
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.errors import UnreadableInput
+from headstart.preprocess import image
 from headstart.types import Finding, Table
 
 _FEW = 5  # rows; a class with fewer is hardly learned and not measured
@@ -67,22 +68,11 @@ def _size(value: Any) -> tuple[str, int] | None:
 
 
 def _digest(value: Any, row: int) -> bytes:
-    """SHA-256 of a picture's bytes or pixels; the row number where it cannot be read."""
-    digest = hashlib.sha256()
+    """Hash of a picture's bytes or pixels; the row number where it cannot be read."""
     try:
-        if isinstance(value, (str, Path)):
-            with Path(value).open("rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-        elif isinstance(value, (bytes, bytearray, memoryview)):
-            digest.update(value)
-        else:
-            pixels = np.ascontiguousarray(np.asarray(value))
-            digest.update(f"{pixels.dtype.str} {pixels.shape}".encode())
-            digest.update(pixels.tobytes())
-    except (OSError, ValueError, TypeError, SyntaxError):
-        return b"unreadable %d" % row
-    return digest.digest()
+        return image.digest(image.content(value))
+    except UnreadableInput:
+        return f"unreadable {row}".encode()
 
 
 def _text_keys(inputs: Sequence[Any]) -> list[str]:

@@ -92,7 +92,10 @@ def digest(source: bytes | Image.Image | np.ndarray) -> bytes:
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     array = np.ascontiguousarray(np.asarray(source))
-    mode = source.mode if isinstance(source, Image.Image) else "array"
+    if isinstance(source, Image.Image):
+        mode = source.mode  # the same numbers mean other colours in another mode
+    else:
+        mode = {2: "L", 3: "RGB", 4: "RGBA"}.get(array.shape[2] if array.ndim == 3 else 2, "array")
     head = f"{mode} {array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + array.tobytes()).digest()
 
