@@ -92,6 +92,16 @@ def test_the_split_of_the_data_is_used(tmp_path):
     assert "its test rows" in model.evaluation.protocol
 
 
+def test_test_data_with_a_split_of_its_own_gives_its_test_rows(photos, tmp_path):
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 8), ("test", 3)):
+        for name, colour in COLOURS.items():
+            for i in range(n):
+                paint(tmp_path / "other" / part / name / f"{i}.png", colour, rng)
+    model = hs.fit(photos, tmp_path / "other", backbone="tiny:image")
+    assert model.evaluation.n == hs.evaluate(model, tmp_path / "other").n == 9
+
+
 def test_labels_that_were_never_seen_are_named_and_left_out(photos, tmp_path):
     rng = np.random.default_rng(4)
     for name in ("red", "purple"):

@@ -139,7 +139,8 @@ def fit(
 
     Args:
         data: what to learn from; see `read`.
-        test: what to measure on, read with the same columns; without it, rows are held out.
+        test: what to measure on, read with the same columns (where it has a test split, only that);
+            without it, rows are held out.
         out: where to save the bundle; it can be saved later with `Model.save`.
         progress: called with (stage, done, total).
         config: a `FitConfig`, a mapping, or the path of a TOML file.
@@ -281,15 +282,16 @@ class _Fitting:
                 fix="give other data with --test, or leave it out: rows are then held out",
             )
         if isinstance(test, Table):
-            return table, test
+            return table, _test_rows(test)
         roles = table.roles
         tabular = roles.input != "file" or roles.target != "folder"
-        return table, tables.read(
+        given = tables.read(
             test,
             input=roles.input if tabular else None,
             target=roles.target if tabular else None,
             modality=table.modality,
         )
+        return table, _test_rows(given)
 
     def _extract(self, table: Table, backbone: Backbone, store: Store) -> tuple[Table, Features]:
         """Features of the readable rows, and the table without the others."""
@@ -538,8 +540,8 @@ def evaluate(
         known = predictor.files.manifest.get("data", {}).get("roles", {})
         table = _read_like(data, input, target, known, predictor.modality)
     protocol = f"the data given: {table.source}"
-    if table.split is not None and "test" in table.split:
-        table = table.take([i for i, name in enumerate(table.split) if name == "test"])
+    if len(chosen := _test_rows(table)) < len(table):
+        table = chosen
         protocol += ", its test rows"
     task = Classification(predictor.labels)
     told = (lambda done, total: progress("evaluate", done, total)) if progress else None
@@ -575,6 +577,13 @@ def _read_like(
         if input or target:
             raise
         return tables.read(data, modality=modality)
+
+
+def _test_rows(table: Table) -> Table:
+    """The rows to measure on: those that the data itself marks as test, all where it marks none."""
+    if table.split is None or "test" not in table.split:
+        return table
+    return table.take([i for i, name in enumerate(table.split) if name == "test"])
 
 
 def _spoken(table: Table) -> tuple[str, ...]:

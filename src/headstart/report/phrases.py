@@ -113,6 +113,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "backbone": ("Backbone", "骨干模型"),
     "backbone.dim": ("{n:,} features", "{n:,} 维特征"),
     "licence": ("Licence", "许可证"),
+    "licence.none": ("licence unknown", "许可证未知"),
     "licence.unknown": (
         "unknown: find out before you publish or sell", "未知：发布或商用前请先查明"),
     "why": ("Why this one", "选用原因"),

@@ -101,11 +101,10 @@ def _data(report: Report, w: Words) -> str:
 
 
 def _backbone(report: Report, w: Words) -> str:
-    licence = report.backbone.licence or "unknown"
+    known = report.backbone.licence not in ("", "unknown")
+    licence = clip(report.backbone.licence) if known else w("licence.none")
     total = w("seconds.total", total=w.seconds(sum(report.seconds.values())))
-    return w("comma").join(
-        [f"{clip(report.backbone.name)} ({clip(licence)})", report.method, total]
-    )
+    return w("comma").join([f"{clip(report.backbone.name)} ({licence})", report.method, total])
 
 
 def _sentence(text: str, w: Words) -> str:
