@@ -8,8 +8,8 @@ happens to fit, which calibration mends anyway.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -19,9 +19,8 @@ from headstart.metrics import accuracy, confusion, macro_f1, temperature
 from headstart.solver import Rotated, Solution, rotate, solve, unrotate
 from headstart.types import Candidate, Head
 
-_PATH = 10.0 ** np.arange(1.0, -6.5, -0.5)  # from strong to weak
-_ROUGH, _FINE = 3e-3, 1e-4  # the solver's tolerance: to choose a penalty, and in the end
-_PATIENCE = 2  # penalties in a row without a better score end the path
+_PATH = 10.0 ** np.arange(1.0, -7.0, -1.0)  # from strong to weak; then half steps around the best
+_ROUGH, _FINE = 3e-3, 3e-4  # the solver's tolerance: to choose a penalty, and in the end
 _DEFAULT_PENALTY = 0.1  # where nothing can be held out: strong, as there is little data
 _DRAWS = 200  # of the bootstrap that compares weightings
 _IMBALANCE = 3.0  # largest to smallest class: from here on balanced weights are tried
@@ -160,28 +159,35 @@ def _cross_validate(
     weights = masks * row_weights
     weights /= weights.sum(axis=1, keepdims=True)
     held = np.flatnonzero(np.isin(folds, list(used)))
-    path = [config.penalty] if config.penalty else list(_PATH if used else [_DEFAULT_PENALTY])
-    solution: Solution | None = None
-    best: _Path | None = None
     tried: list[tuple[float, float]] = []
-    since = 0
-    for penalty in path:
-        solution = solve(
-            rotated, codes, weights, k, float(penalty), start=solution, tolerance=_ROUGH
-        )
+
+    def attempt(penalty: float, start: Solution | None) -> _Path:
+        found = solve(rotated, codes, weights, k, penalty, start=start, tolerance=_ROUGH)
         held_out = np.full((n, k), np.nan, dtype=np.float32)
         for i, fold in enumerate(used):
             rows = np.flatnonzero(folds == fold)
-            held_out[rows] = rotated.rows[rows] @ solution.weight[i] + solution.bias[i]
+            held_out[rows] = rotated.rows[rows] @ found.weight[i] + found.bias[i]
         score = temperature(held_out[held], codes[held])[1] if len(held) else 0.0
-        tried.append((float(penalty), float(score)))
-        since += 1
-        if best is None or score < best.score:
-            best, since = _Path(weighting, float(penalty), float(score), held_out, (), solution), 0
-        if since >= _PATIENCE:
+        tried.append((penalty, float(score)))
+        return _Path(weighting, penalty, float(score), held_out, (), found)
+
+    if config.penalty or not used:
+        best = attempt(config.penalty or _DEFAULT_PENALTY, None)
+    else:
+        best = _search(attempt)
+    return replace(best, tried=tuple(sorted(tried, reverse=True)))
+
+
+def _search(attempt: Callable[[float, Solution | None], _Path]) -> _Path:
+    """Down the decades until the score worsens, then half a decade to each side of the best."""
+    best = attempt(float(_PATH[0]), None)
+    for penalty in _PATH[1:]:
+        found = attempt(float(penalty), best.solution)
+        if found.score >= best.score:
             break
-    assert best is not None
-    return _Path(weighting, best.penalty, best.score, best.held_out, tuple(tried), best.solution)
+        best = found
+    beside = [attempt(float(best.penalty * step), best.solution) for step in (10**0.5, 10**-0.5)]
+    return min([best, *beside], key=lambda path: path.score)
 
 
 def _first(solution: Solution) -> Solution:
