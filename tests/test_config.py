@@ -68,7 +68,7 @@ def test_every_setting_of_fit_has_help_and_a_sound_default():
     import dataclasses
     import typing
 
-    from headstart.api import FitConfig
+    from headstart.fitting import FitConfig
 
     def walk(cls):
         hints = typing.get_type_hints(cls)

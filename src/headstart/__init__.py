@@ -19,7 +19,7 @@ _PUBLIC = {
     "fit": "headstart.api",
     "evaluate": "headstart.api",
     "load": "headstart.api",
-    "Model": "headstart.api",
+    "Model": "headstart.model",
     "HeadstartError": "headstart.errors",
 }
 

@@ -13,7 +13,9 @@ from headstart import api
 from headstart.cli.evaluate import measured
 from headstart.cli.flags import add_flags
 from headstart.cli.show import Progress, command, finish, result, result_json, say
+from headstart.fitting import FitConfig
 from headstart.manifest import atomic_write
+from headstart.model import Model
 
 
 def _fit(
@@ -84,14 +86,14 @@ def _width() -> int:
         return 80
 
 
-def _list_skipped(model: api.Model, most: int = 5) -> None:
+def _list_skipped(model: Model, most: int = 5) -> None:
     for skip in model.skipped[:most]:
         say(f"skipped {skip.input}: {skip.reason}")
     if len(model.skipped) > most:
         say(f"... and {len(model.skipped) - most:,} more, all listed in the report and in --json")
 
 
-def _summary(model: api.Model, target: Path, report: Path) -> dict[str, Any]:
+def _summary(model: Model, target: Path, report: Path) -> dict[str, Any]:
     assert model.evaluation is not None
     manifest = model.predictor.files.manifest
     return {
@@ -120,4 +122,4 @@ def _summary(model: api.Model, target: Path, report: Path) -> dict[str, Any]:
     }
 
 
-fit = command(add_flags(_fit, api.FitConfig))
+fit = command(add_flags(_fit, FitConfig))
