@@ -45,7 +45,15 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     photos(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(9)))
     wanted = read(tmp_path).names
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: iter(list(scandir(path))[::-1]))
+
+    class Reversed(list):  # pathlib uses it with "with"
+        def __enter__(self):
+            return iter(self)
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(os, "scandir", lambda path: Reversed(list(scandir(path))[::-1]))
     assert read(tmp_path).names == wanted
 
 
