@@ -175,6 +175,26 @@ def test_loading_and_predicting_load_nothing_heavy(photos, tmp_path):
     assert ",red," in done.stdout
 
 
+def test_the_runtime_needs_four_packages(photos, tmp_path):
+    """numpy, onnxruntime, pillow and tokenizers; everything else is made impossible to import."""
+    path = hs.fit(photos, backbone="tiny:image").save(tmp_path / "m.headstart")
+    words = hs.fit(ROWS, backbone="tiny:text").save(tmp_path / "w.headstart")
+    code = textwrap.dedent(
+        """
+        import sys
+        for name in ("onnx", "jinja2", "markupsafe", "nanoarrow", "platformdirs", "typer", "rich",
+                     "safetensors", "pyarrow", "sklearn", "torch"):
+            sys.modules[name] = None
+        from headstart.runtime.predictor import BundlePredictor
+        assert BundlePredictor(sys.argv[1]).predict([sys.argv[2]])[0].label == "red"
+        assert BundlePredictor(sys.argv[3]).predict(["lovely happy"])[0].label == "good"
+        """
+    )
+    arguments = [str(path), str(photos / "red" / "red00.png"), str(words)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_fitting_loads_no_torch(photos, tmp_path):
     """What other tests see of torch in sys.modules is theirs: a fresh process tells."""
     code = textwrap.dedent(

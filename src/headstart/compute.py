@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 
 def cache_dir() -> Path:
     """Where graphs, weights and features are kept: HEADSTART_CACHE, or the user's cache folder."""
+    import platformdirs  # not at the top: the runtime does without it
+
     chosen = os.environ.get("HEADSTART_CACHE")
     folder = (
         Path(chosen).expanduser()
