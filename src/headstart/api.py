@@ -73,7 +73,7 @@ def fit(
     Raises:
         HeadstartError: with what is wrong, where, and how to mend it.
     """
-    chosen = _config(config, keywords)
+    chosen = configure(config, keywords)
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
@@ -85,7 +85,16 @@ def fit(
     return dataclasses.replace(model, seconds=dict(fitting.seconds))
 
 
-def _config(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
+def configure(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
+    """The settings of one `fit`.
+
+    Args:
+        config: a `FitConfig`, a mapping, the path of a TOML file, or None.
+        keywords: fields of `FitConfig`; they win over `config`.
+
+    Raises:
+        ConfigError: with every setting that is not right.
+    """
     where = ""
     if isinstance(config, FitConfig):
         values: dict[str, Any] = {

@@ -122,6 +122,9 @@ def test_python_flags_and_toml_are_the_same_call(run, photos, tmp_path):
     assert by_toml["metrics"] == by_flags["metrics"]
     assert by_toml["metrics"]["log_loss"] == by_python.evaluation.metrics["log_loss"].to_json()
     assert by_flags["method"]["chosen"]["penalty"] == 0.01
+    (tmp_path / "zh.toml").write_text('backbone = "tiny:image"\nlang = "zh"\n')
+    run("fit", photos, "--config", tmp_path / "zh.toml", "--out", tmp_path / "zh.headstart")
+    assert 'lang="zh' in (tmp_path / "zh.report.html").read_text(encoding="utf-8")
     status, _, err = run("fit", photos, "--config", tmp_path / "fit.toml", "--probe-penalty", "-1")
     assert status == 2
     assert "probe.penalty" in err

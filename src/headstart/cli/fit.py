@@ -52,17 +52,17 @@ def _fit(
     Example: headstart fit photos/ --test photos_test/ --out waste.headstart
     """
     target = Path(out) if out else Path(_name(data) + ".headstart")
+    chosen = api.configure(config, settings)
     with Progress(quiet) as progress:
-        model = api.fit(data, test, out=target, progress=progress, config=config, **settings)
+        model = api.fit(data, test, out=target, progress=progress, config=chosen)
     report = target.with_name(f"{_stem(target)}.report.html")
-    lang = settings.get("lang", "en")
-    atomic_write(report, model.html(lang))
+    atomic_write(report, model.predictor.files.read("report.html"))
     if json:
         result_json(_summary(model, target, report))
     else:
         from headstart.report.terminal import summary
 
-        result(summary(model.report, lang, width=_width()))
+        result(summary(model.report, chosen.lang, width=_width()))
         result(f"model:  {target}\nreport: {report}")
     _list_skipped(model)
     finish(len(model.skipped), strict)

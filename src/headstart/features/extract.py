@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +14,7 @@ from headstart.errors import BackboneError, UnreadableInput
 from headstart.features.store import Store
 from headstart.hashing import feature_key
 from headstart.preprocess import image, text
-from headstart.types import Backbone, Engine, Features, Finding, Input, Skipped, Table
+from headstart.types import Backbone, Engine, Features, Finding, Skipped, Table
 
 Progress = Callable[[int, int], None]
 
@@ -88,7 +87,7 @@ class _Run:
         self.notes: dict[str, list[str]] = {}
         self.computed = 0
         self.writer = store.writer(backbone.graph_id, backbone.dim)
-        self.room = _IMAGES if table.modality == "image" else _TEXTS
+        self.room = _images if table.modality == "image" else _texts
         self._engine: Engine | None = None
         self._encoder: text.TextEncoder | None = None
 
@@ -248,12 +247,3 @@ def _texts(run: _Run, rows: list[int], contents: dict[int, Any]) -> _Batches:
             held = ([], [], [])
     if held[0]:
         yield held[0], np.concatenate(held[1]), held[2]
-
-
-_IMAGES: Callable[[_Run, list[int], dict[int, Input]], _Batches] = _images
-_TEXTS: Callable[[_Run, list[int], dict[int, Input]], _Batches] = _texts
-
-
-def count_reasons(skipped: Sequence[Skipped]) -> dict[str, int]:
-    """Reason -> how many, most frequent first."""
-    return dict(Counter(skip.reason for skip in skipped).most_common())
