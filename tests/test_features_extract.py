@@ -112,7 +112,8 @@ def test_a_killed_run_leaves_a_valid_store(photos, tmp_path):
         from headstart.data import table as tables
         from headstart.features import extract as module
         from headstart.features.store import Store
-        module._IMAGE_BATCH = 2
+        from headstart.runtime import pipeline
+        pipeline.IMAGE_BATCH, module._WRITE = 2, 2
         table = tables.read(sys.argv[1])
         print("ready", flush=True)
         module.extract(table, backbone_for(table, "tiny:image"), store=Store(),

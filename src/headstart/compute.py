@@ -1,8 +1,10 @@
-"""What this machine offers: cache folder, threads, random generators."""
+"""What this machine offers: cache folder, processors, random generators."""
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,22 @@ def _cgroup_quota() -> int | None:
         return None if limit == "max" else max(1, -(-int(limit) // int(period)))
     except (OSError, ValueError):
         return None
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name and what it can do: timings and choices of engine hold for one of these."""
+    said: dict[str, str] = {}
+    try:
+        first = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("\n\n")[0]
+    except OSError:
+        first = ""
+    for line in first.splitlines():
+        name, _, value = line.partition(":")
+        said[name.strip()] = value.strip()
+    named = said.get("model name") or platform.processor() or platform.machine()
+    wide = [flag for flag in said.get("flags", "").split() if flag.startswith(("avx", "amx"))]
+    return " ".join([named, *wide])
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:

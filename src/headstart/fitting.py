@@ -27,7 +27,8 @@ from headstart.data import table as tables
 from headstart.errors import DataError
 from headstart.evaluation import baselines, calibrate
 from headstart.evaluation.measure import measure
-from headstart.features.extract import extract
+from headstart.features.extract import How, extract, rows_of
+from headstart.features.precision import PRECISIONS, settle
 from headstart.features.store import Store
 from headstart.hashing import hash_parts
 from headstart.methods import METHODS
@@ -74,7 +75,23 @@ class FitConfig:
         default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
     )
     method: str = field(default="auto", metadata=note("how to learn; auto takes the probe"))
-    engine: str = field(default="onnxruntime", metadata=note("what runs the backbone's graph"))
+    engine: str = field(
+        default="auto",
+        metadata=note(
+            "what runs the backbone: onnxruntime, openvino, torch; auto takes the fastest here"
+        ),
+    )
+    precision: str = field(
+        default="auto",
+        metadata=note(
+            "what the backbone computes in; auto takes less than float32 only where it changes nothing",
+            choices=PRECISIONS,
+        ),
+    )
+    cluster: str | None = field(
+        default=None,
+        metadata=note("compute features on a Ray cluster: auto, local or ray://HOST:PORT"),
+    )
     test_size: float = field(
         default=0.2, metadata=note("share of rows held out without a test set", low=0.01, high=0.9)
     )
@@ -127,14 +144,21 @@ class Fitting:
                 table,
                 config.backbone,
                 offline=config.offline,
-                say=lambda text: self.progress(text, 0, 0),
+                say=self._say,
             )
         if backbone.why:
             self.progress(f"{backbone.name}: {backbone.why}", 0, 0)
         with self.stage("features"):
             store = Store()
-            table, features = self._extract(table, backbone, store)
-            tested, test_features = self._extract(given, backbone, store) if given else (None, None)
+            how = How(config.engine, cluster=config.cluster or "")
+            backbone, less, precise = settle(
+                table, backbone, store, how, config.precision, self._say
+            )
+            table, features = self._extract(table, backbone, store, less)
+            # what is measured is computed in full, as the bundle will compute it
+            tested, test_features = (
+                self._extract(given, backbone, store, how) if given else (None, None)
+            )
             store.trim()
         with self.stage("split"):
             duplicates = doctor.duplicate_groups(table)
@@ -146,11 +170,14 @@ class Fitting:
                 with_test=tested is None,
             )
         if tested is None or test_features is None:
-            tested, test_features = table.take(split.test), _rows(features, split.test)
-        train, train_features = table.take(split.train), _rows(features, split.train)
+            tested, test_features = table.take(split.test), rows_of(features, split.test)
+            if less != how:
+                tested, test_features = self._extract(tested, backbone, store, how)
+        train, train_features = table.take(split.train), rows_of(features, split.train)
         findings = (
             *doctor.examine(table, duplicates),
             *doctor.leaks(train, tested),
+            *precise,
             *features.findings,
         )
         with self.stage("fit"):
@@ -193,6 +220,7 @@ class Fitting:
                 evaluation,
                 logits,
                 findings,
+                {"engine": features.engine or "store", "precision": less.precision},
             )
 
     def _read(self, data: Any, test: Any) -> tuple[Table, Table | None]:
@@ -225,14 +253,20 @@ class Fitting:
         )
         return table, test_rows(given)
 
-    def _extract(self, table: Table, backbone: Backbone, store: Store) -> tuple[Table, Features]:
+    def _say(self, sentence: str) -> None:
+        self.progress(sentence, 0, 0)
+
+    def _extract(
+        self, table: Table, backbone: Backbone, store: Store, how: How
+    ) -> tuple[Table, Features]:
         """Features of the readable rows, and the table without the others."""
         features = extract(
             table,
             backbone,
             store=store,
-            engine=self.config.engine,
+            how=how,
             progress=lambda done, total: self.progress("features", done, total),
+            say=self._say,
         )
         rows = np.flatnonzero(features.readable)
         if not len(rows):
@@ -241,7 +275,7 @@ class Fitting:
                 f"None of the {len(table)} inputs of {table.source} can be read ({reasons}).",
                 fix="check that the paths and the files are right",
             )
-        return table.take(rows), _rows(features, rows)
+        return table.take(rows), rows_of(features, rows)
 
     def _learn(
         self, train: Table, features: Features, split: Split
@@ -309,6 +343,7 @@ class Fitting:
         evaluation: Evaluation,
         logits: np.ndarray,
         findings: tuple[Finding, ...],
+        computed: dict[str, str],
     ) -> Model:
         holder = TemporaryFolder()
         folder = holder.path / "model"
@@ -320,6 +355,7 @@ class Fitting:
             decision=decision,
             evaluation=evaluation,
             provenance={
+                "features": computed,
                 "method": {"name": candidate.method, "chosen": dict(candidate.chosen)},
                 "data": {
                     "source": table.source,
@@ -360,12 +396,6 @@ def targets(table: Table) -> tuple[str, ...]:
 def unseen(table: Table, task: Classification) -> list[str]:
     """Labels of these rows that the model never saw."""
     return sorted(set(targets(table)) - set(task.labels))
-
-
-def _rows(features: Features, rows: np.ndarray) -> Features:
-    return dataclasses.replace(
-        features, values=features.values[rows], readable=features.readable[rows]
-    )
 
 
 def _joined(duplicates: np.ndarray, groups: tuple[str, ...] | None) -> np.ndarray:

@@ -197,6 +197,7 @@ class Features:
         skipped: the unreadable rows, by name and reason.
         findings: what was noticed while reading (animated pictures, cut texts, ...).
         computed: how many rows were computed now rather than found in the store.
+        engine: name of the engine that computed them; empty where all were found.
     """
 
     values: np.ndarray
@@ -204,6 +205,7 @@ class Features:
     skipped: tuple[Skipped, ...] = ()
     findings: tuple[Finding, ...] = ()
     computed: int = 0
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -363,7 +365,26 @@ class Prediction:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs an ONNX graph."""
+    """Runs an ONNX graph. A row of the table is a class, made as
+    `cls(graph: Path | bytes, parallel: int | None = None, precision: str = "float32")`, with three
+    static methods besides: `missing() -> str` (why it cannot be used here; empty where it can),
+    `precisions() -> tuple[str, ...]` (what it computes in on this machine, "float32" among them) and
+    `version() -> str`. A class that fails to load a graph raises `BackboneError`.
+
+    Attributes:
+        name: of the table of engines.
+        parallel: how many calls of `run` are worth making at once, from threads of their own.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of the table of engines."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many calls of `run` are worth making at once."""
+        ...
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Graph input names -> arrays, to output names -> arrays."""

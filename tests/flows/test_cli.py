@@ -138,7 +138,7 @@ def test_a_second_fit_computes_nothing(run, photos, tmp_path, monkeypatch):
 
     from headstart.features import extract
 
-    monkeypatch.setattr(extract._Run, "engine", property(refuse))
+    monkeypatch.setattr(extract._Run, "_local", refuse)
     again = fit_json(run, photos, "--backbone", "tiny:image", "--out", tmp_path / "b.headstart")
     assert again["metrics"]["accuracy"]["value"] == 1.0
     paint(photos / "red" / "new.png", (210, 50, 40), np.random.default_rng(77))

@@ -9,15 +9,18 @@ import numpy as np
 import onnxruntime
 
 from headstart.compute import threads
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, ConfigError
 
 
 class OrtEngine:
-    """An ONNX graph, loaded and ready.
+    """An ONNX graph, loaded and ready. See `headstart.types.Engine`.
 
     Args:
         graph: the model's path or its bytes.
-        n_threads: threads for one run; by default all this process may use.
+        parallel: how many runs are meant to go on at once, each on a thread of its own; by default one
+            for each processor. One run is then computed by one thread: no time goes into handing parts
+            of it around, and its bits do not depend on the machine's number of processors.
+        precision: "float32" alone.
 
     Raises:
         BackboneError: onnxruntime refuses the graph.
@@ -25,13 +28,19 @@ class OrtEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, graph: Path | bytes, n_threads: int | None = None) -> None:
+    def __init__(
+        self, graph: Path | bytes, parallel: int | None = None, precision: str = "float32"
+    ) -> None:
+        if precision not in self.precisions():
+            raise ConfigError(
+                f"onnxruntime computes in float32 here, not in {precision}.",
+                fix="leave --precision out",
+            )
+        self.parallel = parallel or threads()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads or threads()
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # idle threads that spin burn the second core that decodes the next batch
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph) if isinstance(graph, Path) else graph,
@@ -46,6 +55,21 @@ class OrtEngine:
             ) from error
         self.inputs = tuple(node.name for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
+
+    @staticmethod
+    def missing() -> str:
+        """Always there: it comes with Headstart."""
+        return ""
+
+    @staticmethod
+    def precisions() -> tuple[str, ...]:
+        """What it computes in."""
+        return ("float32",)
+
+    @staticmethod
+    def version() -> str:
+        """Of the library."""
+        return str(onnxruntime.__version__)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Graph input names -> arrays, to output names -> arrays."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from headstart.compute import threads
-from headstart.engine import ENGINES
+from headstart.engine.auto import AutoEngine
 from headstart.errors import BackboneError, UnreadableInput
 from headstart.features.store import Store
-from headstart.hashing import feature_key
+from headstart.hashing import feature_key, hash_parts
 from headstart.preprocess import image, text
-from headstart.types import Backbone, Engine, Features, Finding, Skipped, Table
+from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
+from headstart.types import Backbone, Features, Finding, Skipped, Table
 
 Progress = Callable[[int, int], None]
 
-_IMAGE_CHUNK = 256  # rows read, looked up and computed together: bounds memory
-_TEXT_CHUNK = 8192  # larger, so that batches of nearly equal length can be formed
-_IMAGE_BATCH = 16
+_CHUNK = 512  # rows read and looked up together: bounds memory
+_WRITE = 512  # rows written together, as each write waits for the disk ...
+_WRITE_SECONDS = 2.0  # ... but a run that is killed loses no more than so much work
 
 _NOTES = {
     "animated": ("{n} animated pictures: only their first frame is used", ""),
@@ -31,13 +34,29 @@ _NOTES = {
 }
 
 
+@dataclass(frozen=True)
+class How:
+    """How features are computed; what they are does not depend on it, but for `precision`.
+
+    Attributes:
+        engine: name of an engine of the table `headstart.engine.ENGINES`, or "auto".
+        precision: "float32" or "bfloat16"; each has rows of its own in the store.
+        cluster: address of a Ray cluster ("auto", "local", "ray://..."); empty for this process.
+    """
+
+    engine: str = "auto"
+    precision: str = "float32"
+    cluster: str = ""
+
+
 def extract(
     table: Table,
     backbone: Backbone,
     *,
     store: Store,
-    engine: str = "onnxruntime",
+    how: How | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Features:
     """Feature vectors of all rows; what the store holds is not computed again.
 
@@ -45,8 +64,9 @@ def extract(
         table: n rows.
         backbone: what computes them.
         store: where they are kept.
-        engine: name of an engine of the table `headstart.engine.ENGINES`.
+        how: engine, precision, cluster.
         progress: called with (rows done, rows in all).
+        say: told which engine was taken and why, and what went wrong with another.
 
     Returns:
         (n, d) features; unreadable rows are zero, marked and listed.
@@ -60,75 +80,123 @@ def extract(
             f"{backbone.name} takes {backbone.modality}s, the data holds {table.modality}s.",
             fix=f"choose a backbone for {table.modality}s: headstart backbones",
         )
-    run = _Run(table, backbone, store, engine)
-    size = _IMAGE_CHUNK if table.modality == "image" else _TEXT_CHUNK
-    for start in range(0, len(table), size):
-        rows = range(start, min(start + size, len(table)))
-
-        def tick(done: int, start: int = start) -> None:
-            if progress:
-                progress(start + done, len(table))
-
-        run.chunk(rows, tick)
-        if progress:
-            progress(rows.stop, len(table))
+    run = _Run(table, backbone, store, how or How(), progress, say)
+    if len(table):
+        run.all()
     return run.finish()
+
+
+def store_id(backbone: Backbone, precision: str = "float32") -> str:
+    """What the store knows a backbone's features by: its graph, and the precision where it is reduced."""
+    if precision == "float32":
+        return backbone.graph_id
+    return hash_parts([backbone.graph_id, precision])
 
 
 class _Run:
     """One pass over a table; holds what grows with the rows."""
 
-    def __init__(self, table: Table, backbone: Backbone, store: Store, engine: str) -> None:
-        self.table, self.backbone, self.store = table, backbone, store
-        self.engine_name = engine
+    def __init__(
+        self,
+        table: Table,
+        backbone: Backbone,
+        store: Store,
+        how: How,
+        progress: Progress | None,
+        say: Callable[[str], None] | None,
+    ) -> None:
+        self.table, self.backbone, self.store, self.how = table, backbone, store, how
+        self.progress, self.say = progress, say
+        self.graph = store_id(backbone, how.precision)
         self.values = np.zeros((len(table), backbone.dim), dtype=np.float32)
         self.readable = np.zeros(len(table), dtype=bool)
-        self.skipped: list[Skipped] = []
-        self.notes: dict[str, list[str]] = {}
+        self.skipped: dict[int, str] = {}
+        self.notes: dict[int, str] = {}
+        self.first: dict[bytes, int] = {}  # the row that stands for its exact duplicates
+        self.copies: list[tuple[int, int]] = []  # (duplicate, first)
+        self.keys: dict[int, bytes] = {}  # of rows on their way through the engine
         self.computed = 0
-        self.writer = store.writer(backbone.graph_id, backbone.dim)
-        self.room = _images if table.modality == "image" else _texts
-        self._engine: Engine | None = None
-        self._encoder: text.TextEncoder | None = None
+        self.done = 0
+        self.writer = store.writer(self.graph, backbone.dim)
+        self.engine_used = ""
+        self.engine_notes: list[str] = []
 
-    @property
-    def engine(self) -> Engine:
-        if self._engine is None:  # loaded only when something is missing from the store
-            self._engine = ENGINES.get(self.engine_name)(self.backbone.graph)
-        return self._engine
-
-    @property
-    def encoder(self) -> text.TextEncoder:
-        if self._encoder is None:
-            assert self.backbone.tokenizer is not None
-            tokenizer = self.backbone.tokenizer.read_bytes()
-            self._encoder = text.TextEncoder(tokenizer, self.backbone.preprocess.steps)
-        return self._encoder
-
-    def chunk(self, rows: range, tick: Callable[[int], Any]) -> None:
-        contents, keys = self._read(rows)
-        known = [row for row in rows if row in keys]
-        values, found, notes = self.store.get([keys[row] for row in known], self.backbone.dim)
-        missing: dict[bytes, int] = {}
-        for i, row in enumerate(known):
-            if found[i]:
-                self._take(row, values[i], notes[i])
+    def all(self) -> None:
+        """Look up or compute every row."""
+        held: list[Batch] = []
+        written = time.monotonic()
+        for batch in self._batches():
+            held.append(batch)
+            rows = sum(len(one.rows) for one in held)
+            if rows >= _WRITE or time.monotonic() - written > _WRITE_SECONDS:
+                self._keep(held)
+                held, written = [], time.monotonic()
+        self._keep(held)
+        for copy, first in self.copies:
+            if self.readable[first]:
+                self._take(copy, self.values[first], self.notes.get(first, ""))
             else:
-                missing.setdefault(keys[row], row)  # one row stands for its exact duplicates
-        if not missing:
-            return
-        done = len(rows) - len(missing)
-        for batch, vectors, batch_notes in self.room(self, list(missing.values()), contents):
-            self._check(vectors)
-            self.writer.append([keys[row] for row in batch], vectors, batch_notes)
-            for row, vector, note in zip(batch, vectors, batch_notes):
-                self._take(row, vector, note)
-            self.computed += len(batch)
-            done += len(batch)
-            tick(done)
-        self._share(known, keys, missing)
+                self.skipped[copy] = self.skipped[first]
+        self._tick(len(self.copies))
 
-    def _read(self, rows: range) -> tuple[dict[int, Any], dict[int, bytes]]:
+    def _batches(self) -> Iterator[Batch]:
+        """What the engine says of the rows that are not in the store."""
+        size = Pipeline.packet_size(self.backbone.modality)
+        packets = packets_of(self._missing(), size)
+        if self.how.cluster:
+            from headstart.features import cluster
+
+            yield from cluster.run(packets, self.backbone, self.how, self.say)
+            self.engine_used = self.how.engine
+            return
+        first = next(packets, None)
+        if first is None:  # all known: nothing is loaded
+            return
+        yield from self._local(first, packets)
+
+    def _local(self, first: Packet, packets: Iterator[Packet]) -> Iterator[Batch]:
+        engine = AutoEngine(
+            self.backbone.graph,
+            self.backbone.graph_id,
+            wanted=self.how.engine,
+            precision=self.how.precision,
+            rows=len(self.table) - self.done,
+            say=self.say,
+        )
+        pipeline = Pipeline(self.backbone.preprocess, engine, tokenizer_of(self.backbone))
+
+        def everything() -> Iterator[Packet]:
+            yield first
+            yield from packets
+
+        yield from pipeline.run(everything())
+        self.engine_used, self.engine_notes = engine.chosen, engine.notes
+
+    def _missing(self) -> Iterator[tuple[int, Any]]:
+        """Numbers and contents of the rows that have to be computed, once for exact duplicates."""
+        with ThreadPoolExecutor(threads() * 2) as pool:
+            for start in range(0, len(self.table), _CHUNK):
+                rows = range(start, min(start + _CHUNK, len(self.table)))
+                contents, keys = self._read(pool, rows)
+                known = list(keys)
+                values, found, notes = self.store.get(
+                    [keys[row] for row in known], self.backbone.dim
+                )
+                for i, row in enumerate(known):
+                    if found[i]:
+                        self._take(row, values[i], notes[i])
+                self._tick(len(rows) - len(known) + int(found.sum()))
+                for row in (row for row, hit in zip(known, found) if not hit):
+                    first = self.first.setdefault(keys[row], row)
+                    if first != row:
+                        self.copies.append((row, first))
+                        continue
+                    self.keys[row] = keys[row]
+                    yield row, contents[row]
+
+    def _read(
+        self, pool: ThreadPoolExecutor, rows: Iterable[int]
+    ) -> tuple[dict[int, Any], dict[int, bytes]]:
         """Contents and keys of the readable rows."""
         room = image if self.table.modality == "image" else text
         contents: dict[int, Any] = {}
@@ -139,39 +207,47 @@ class _Run:
                 content = room.content(self.table.inputs[row])
             except UnreadableInput as error:
                 return error.reason
-            return content, feature_key(room.digest(content), self.backbone.graph_id)
+            return content, feature_key(room.digest(content), self.graph)
 
-        with ThreadPoolExecutor(threads() * 2) as pool:
-            for row, result in zip(rows, pool.map(read, rows)):
-                if isinstance(result, str):
-                    self._skip(row, result)
-                else:
-                    contents[row], keys[row] = result
+        # a text is hashed more quickly than it is handed to a thread
+        results = pool.map(read, rows) if room is image else map(read, rows)
+        for row, result in zip(rows, results):
+            if isinstance(result, str):
+                self.skipped[row] = result
+            else:
+                contents[row], keys[row] = result
         return contents, keys
 
-    def _share(
-        self, known: Sequence[int], keys: dict[int, bytes], missing: dict[bytes, int]
-    ) -> None:
-        """Give exact duplicates of computed rows the same vector, or the same reason."""
-        reasons = {skip.input: skip.reason for skip in self.skipped}
-        notes = {name: note for note, names in self.notes.items() for name in names}
-        for row in known:
-            first = missing.get(keys[row], row)
-            if first != row and not self.readable[row]:
-                name = self.table.names[first]
-                if self.readable[first]:
-                    self._take(row, self.values[first], notes.get(name, ""))
-                else:
-                    self._skip(row, reasons[name])
+    def _keep(self, batches: list[Batch]) -> None:
+        """Write computed rows to the store, and take them as they will be read from it."""
+        for batch in batches:
+            self.skipped.update(batch.unreadable)
+            for row in batch.unreadable:
+                del self.keys[row]
+            self._tick(len(batch.unreadable))
+        batches = [batch for batch in batches if batch.rows]
+        if not batches:
+            return
+        rows = [row for batch in batches for row in batch.rows]
+        notes = [note for batch in batches for note in batch.notes]
+        vectors = np.concatenate([batch.values for batch in batches])
+        self._check(vectors)
+        kept = self.writer.append([self.keys.pop(row) for row in rows], vectors, notes)
+        for row, vector, note in zip(rows, kept, notes):
+            self._take(row, vector, note)
+        self.computed += len(rows)
+        self._tick(len(rows))
 
     def _take(self, row: int, vector: np.ndarray, note: str) -> None:
         self.values[row] = vector
         self.readable[row] = True
         if note:
-            self.notes.setdefault(note, []).append(self.table.names[row])
+            self.notes[row] = note
 
-    def _skip(self, row: int, reason: str) -> None:
-        self.skipped.append(Skipped(self.table.names[row], reason))
+    def _tick(self, rows: int) -> None:
+        self.done += rows
+        if self.progress and rows:
+            self.progress(self.done, len(self.table))
 
     def _check(self, vectors: np.ndarray) -> None:
         if not np.isfinite(vectors).all():
@@ -181,69 +257,49 @@ class _Run:
             )
 
     def finish(self) -> Features:
-        order = {name: i for i, name in enumerate(self.table.names)}
-        limit = next(
-            (s["max_length"] for s in self.backbone.preprocess.steps if "max_length" in s), 0
-        )
-        findings = tuple(
-            Finding(
-                kind,
-                "info",
-                _NOTES[kind][0].format(n=len(rows), limit=limit),
-                _NOTES[kind][1],
-                tuple(sorted(rows, key=order.__getitem__)),
-            )
-            for kind, rows in sorted(self.notes.items())
-            if kind in _NOTES
-        )
+        """What the pass found."""
+        names = self.table.names
         return Features(
             self.values,
             self.readable,
-            tuple(sorted(self.skipped, key=lambda skip: order[skip.input])),
-            findings,
+            tuple(Skipped(names[row], self.skipped[row]) for row in sorted(self.skipped)),
+            (*self._noted(), *self._warnings()),
             self.computed,
+            self.engine_used,
         )
 
+    def _noted(self) -> Iterator[Finding]:
+        """What was noticed about the inputs."""
+        limit = next(
+            (s["max_length"] for s in self.backbone.preprocess.steps if "max_length" in s), 0
+        )
+        for kind, (message, fix) in sorted(_NOTES.items()):
+            rows = [row for row in sorted(self.notes) if self.notes[row] == kind]
+            if rows:
+                told = message.format(n=len(rows), limit=limit)
+                yield Finding(kind, "info", told, fix, tuple(self.table.names[row] for row in rows))
 
-_Batches = Iterator[tuple[list[int], np.ndarray, list[str]]]
-
-
-def _images(run: _Run, rows: list[int], contents: dict[int, Any]) -> _Batches:
-    """Decode on threads, a few batches ahead of the engine."""
-    steps = run.backbone.preprocess.steps
-
-    def prepare(row: int) -> tuple[np.ndarray, str] | str:
-        try:
-            return image.prepare(contents[row], steps)
-        except UnreadableInput as error:
-            return error.reason
-
-    with ThreadPoolExecutor(threads()) as pool:
-        waiting = [pool.submit(prepare, row) for row in rows]
-        for start in range(0, len(rows), _IMAGE_BATCH):
-            batch, pixels, notes = [], [], []
-            for row, future in zip(rows[start:], waiting[start : start + _IMAGE_BATCH]):
-                result = future.result()
-                if isinstance(result, str):
-                    run._skip(row, result)
-                else:
-                    batch.append(row)
-                    pixels.append(result[0])
-                    notes.append(result[1])
-            if batch:
-                yield batch, run.engine.run({"pixels": np.stack(pixels)})["features"], notes
+    def _warnings(self) -> Iterator[Finding]:
+        """What went wrong with the machinery; the features are sound all the same."""
+        if self.engine_notes:
+            yield Finding("engine", "info", "; ".join(self.engine_notes))
+        for sentence in (*self.store.notes, self.writer.full):
+            if sentence:
+                yield Finding("store", "warning", sentence, "headstart cache shows the store")
 
 
-def _texts(run: _Run, rows: list[int], contents: dict[int, Any]) -> _Batches:
-    """Tokenise all, then run batches of nearly equal length; write back a few batches at a time."""
-    ids, cut = run.encoder.encode([contents[row] for row in rows])
-    held: tuple[list[int], list[np.ndarray], list[str]] = ([], [], [])
-    for numbers, feeds in run.encoder.batches(ids):
-        held[0].extend(rows[i] for i in numbers)
-        held[1].append(run.engine.run(feeds)["features"])
-        held[2].extend("truncated" if cut[i] else "" for i in numbers)
-        if len(held[0]) >= 512:  # each write waits for the disk: not after every batch
-            yield held[0], np.concatenate(held[1]), held[2]
-            held = ([], [], [])
-    if held[0]:
-        yield held[0], np.concatenate(held[1]), held[2]
+def tokenizer_of(backbone: Backbone) -> bytes | None:
+    """Content of the backbone's tokenizer.json; None for pictures."""
+    return None if backbone.tokenizer is None else backbone.tokenizer.read_bytes()
+
+
+def rows_of(features: Features, rows: np.ndarray) -> Features:
+    """The features of some rows.
+
+    Args:
+        features: of n rows.
+        rows: row numbers; all of them in order cost no copy.
+    """
+    if len(rows) == len(features.values) and np.array_equal(rows, np.arange(len(rows))):
+        return features
+    return replace(features, values=features.values[rows], readable=features.readable[rows])

@@ -71,6 +71,8 @@ class TextEncoder:
         Returns:
             One int64 array of token ids a text, and (n,) bool: whether the text was cut to fit.
         """
+        if not len(texts):
+            return [], np.zeros(0, dtype=bool)
         encoded = self._tokenizer.encode_batch_fast([self._prefix + text for text in texts])
         ids = [np.asarray(one.ids, dtype=np.int64) for one in encoded]
         return ids, np.array([bool(one.overflowing) for one in encoded], dtype=bool)

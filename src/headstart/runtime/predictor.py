@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.compute import threads
 from headstart.engine.ort import OrtEngine
 from headstart.errors import BundleError, UnreadableInput
 from headstart.preprocess import image, text
 from headstart.runtime.decide import decide, unreadable
+from headstart.runtime.pipeline import Pipeline, packets_of
 from headstart.runtime.reader import BundleFiles, open_bundle
 from headstart.types import Decision, Input, Prediction, Preprocess
-
-_CHUNK = 1024  # inputs read and answered together: bounds memory
-_IMAGE_BATCH = 16
 
 
 class BundlePredictor:
@@ -45,12 +41,12 @@ class BundlePredictor:
                 fix="make the bundle again with headstart fit",
             ) from error
         self.modality = self.preprocess.modality
-        self._engine = OrtEngine(self.files.read("model.onnx"))
-        self._encoder: text.TextEncoder | None = None
-        if self.modality == "text":
-            self._encoder = text.TextEncoder(
-                self.files.read("tokenizer.json"), self.preprocess.steps
-            )
+        self.pipeline = Pipeline(
+            self.preprocess,
+            OrtEngine(self.files.read("model.onnx")),
+            self.files.read("tokenizer.json") if self.modality == "text" else None,
+            output="logits",
+        )
 
     def predict(
         self,
@@ -66,81 +62,57 @@ class BundlePredictor:
             progress: called with (inputs done, inputs in all).
         """
         names = names if names is not None else [_name(value, i) for i, value in enumerate(inputs)]
-        predictions: list[Prediction] = []
-        for start in range(0, len(inputs), _CHUNK):
-            some = inputs[start : start + _CHUNK]
-            logits, reasons = self.logits(some)
-            readable = [i for i in range(len(some)) if i not in reasons]
-            chosen = [names[start + i] for i in readable]
-            answers = dict(
-                zip(readable, decide(logits[readable], chosen, self.labels, self.decision))
-            )
-            predictions += [
-                answers.get(i) or unreadable(names[start + i], reasons[i]) for i in range(len(some))
-            ]
-            if progress:
-                progress(start + len(some), len(inputs))
-        return predictions
+        logits, reasons = self.logits(inputs, progress)
+        readable = [i for i in range(len(inputs)) if i not in reasons]
+        chosen = [names[i] for i in readable]
+        answers = iter(decide(logits[readable], chosen, self.labels, self.decision))
+        return [
+            unreadable(names[i], reasons[i]) if i in reasons else next(answers)
+            for i in range(len(inputs))
+        ]
 
-    def logits(self, inputs: Sequence[Input]) -> tuple[np.ndarray, dict[int, str]]:
+    def logits(
+        self, inputs: Sequence[Input], progress: Callable[[int, int], None] | None = None
+    ) -> tuple[np.ndarray, dict[int, str]]:
         """Logits before calibration.
+
+        Args:
+            inputs: n pictures or texts.
+            progress: called with (inputs done, inputs in all).
 
         Returns:
             (n, k) float32, NaN for unreadable inputs; and input number -> reason for those.
         """
         values = np.full((len(inputs), len(self.labels)), np.nan, dtype=np.float32)
         reasons: dict[int, str] = {}
-        batches = self._images if self.modality == "image" else self._texts
-        for rows, feeds in batches(inputs, reasons):
-            values[rows] = self._engine.run(feeds)["logits"]
+        room = image if self.modality == "image" else text
+
+        def readable() -> Iterator[tuple[int, Any]]:
+            for i, value in enumerate(inputs):
+                content = _content(room, value)
+                if isinstance(content, UnreadableInput):
+                    reasons[i] = content.reason
+                else:
+                    yield i, content
+
+        done = 0
+        size = self.pipeline.packet_size(self.modality)
+        for batch in self.pipeline.run(packets_of(readable(), size)):
+            reasons.update(batch.unreadable)
+            if batch.rows:
+                values[batch.rows] = batch.values
+            done += len(batch.rows) + len(batch.unreadable)
+            if progress:
+                progress(min(done, len(inputs)), len(inputs))
         return values, reasons
 
-    def _images(self, inputs: Sequence[Input], reasons: dict[int, str]) -> Iterator[_Batch]:
-        def prepare(value: Input) -> np.ndarray | str:
-            try:
-                return image.prepare(value, self.preprocess.steps)[0]
-            except UnreadableInput as error:
-                return error.reason
 
-        with ThreadPoolExecutor(threads()) as pool:
-            rows: list[int] = []
-            pixels: list[np.ndarray] = []
-            for i, result in enumerate(pool.map(prepare, inputs)):
-                if isinstance(result, str):
-                    reasons[i] = result
-                else:
-                    rows.append(i)
-                    pixels.append(result)
-                if len(rows) == _IMAGE_BATCH:
-                    yield rows, {"pixels": np.stack(pixels)}
-                    rows, pixels = [], []
-            if rows:
-                yield rows, {"pixels": np.stack(pixels)}
-
-    def _texts(self, inputs: Sequence[Input], reasons: dict[int, str]) -> Iterator[_Batch]:
-        assert self._encoder is not None
-        texts: list[str] = []
-        rows: list[int] = []
-        for i, value in enumerate(inputs):
-            content = _content_or_reason(value)
-            if isinstance(content, UnreadableInput):
-                reasons[i] = content.reason
-            else:
-                rows.append(i)
-                texts.append(content)
-        ids, _ = self._encoder.encode(texts)
-        for numbers, feeds in self._encoder.batches(ids):
-            yield [rows[i] for i in numbers], feeds
-
-
-def _content_or_reason(value: Input) -> str | UnreadableInput:
+def _content(room: Any, value: Input) -> Any:
+    """What the input is made of, or the reason why it cannot be used."""
     try:
-        return text.content(value)
+        return room.content(value)
     except UnreadableInput as error:
         return error
-
-
-_Batch = tuple[list[int], dict[str, np.ndarray]]
 
 
 def _decision(data: dict[str, Any]) -> Decision:

@@ -1,0 +1,157 @@
+"""Contents of inputs -> what a graph says of them: the one path for training and serving.
+
+Batches are prepared and run on as many threads as there are processors: while one thread decodes
+pictures another is in the engine, so no processor waits for another, and nobody tunes workers. Results
+come in order. A batch is made of the inputs of one packet only, so that the same packet gives the same
+bits on any machine of the kind, alone or in a cluster.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from headstart.compute import threads
+from headstart.errors import UnreadableInput
+from headstart.preprocess import image, text
+from headstart.types import Engine, Modality, Preprocess
+
+IMAGE_BATCH = 8  # small: what one run writes stays in the processor's cache
+IMAGE_PACKET = 256
+TEXT_PACKET = 2048  # large enough that sorting by length leaves next to no padding
+
+Packet: TypeAlias = Sequence[tuple[int, Any]]
+"""Inputs that go together: their numbers and contents (see `headstart.preprocess`)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the engine said of a few inputs.
+
+    Attributes:
+        rows: b numbers of inputs, as in the packet.
+        values: (b, d) float32.
+        notes: b of "", "animated" or "truncated".
+        unreadable: number -> reason of inputs that could not be prepared.
+    """
+
+    rows: list[int]
+    values: np.ndarray
+    notes: list[str]
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
+class Pipeline:
+    """One graph, ready for inputs.
+
+    Args:
+        preprocess: how inputs are prepared.
+        engine: runs the graph.
+        tokenizer: content of tokenizer.json, texts only.
+        output: which output of the graph is wanted.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        engine: Engine,
+        tokenizer: bytes | None = None,
+        output: str = "features",
+    ) -> None:
+        self.modality = preprocess.modality
+        self._steps = preprocess.steps
+        self._engine, self._output = engine, output
+        self._encoder = (
+            text.TextEncoder(tokenizer, preprocess.steps) if tokenizer is not None else None
+        )
+
+    @staticmethod
+    def packet_size(modality: Modality) -> int:
+        """Inputs in a full packet."""
+        return IMAGE_PACKET if modality == "image" else TEXT_PACKET
+
+    def run(self, packets: Iterable[Packet]) -> Iterator[Batch]:
+        """All batches of all packets, in order.
+
+        Args:
+            packets: taken one by one, shortly before they are needed.
+
+        Raises:
+            BackboneError: the engine fails, and so does any other.
+        """
+        tasks = self._image_tasks(packets) if self._encoder is None else self._text_tasks(packets)
+        yield from _ahead(tasks, workers=max(threads(), self._engine.parallel))
+
+    def _image_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
+        for packet in packets:
+            for start in range(0, len(packet), IMAGE_BATCH):
+                some = packet[start : start + IMAGE_BATCH]
+                yield lambda some=some: self._images(some)  # type: ignore[misc]
+
+    def _images(self, some: Packet) -> Batch:
+        rows: list[int] = []
+        pixels: list[np.ndarray] = []
+        notes: list[str] = []
+        unreadable: dict[int, str] = {}
+        for row, content in some:
+            try:
+                prepared, note = image.prepare(content, self._steps)
+            except UnreadableInput as error:
+                unreadable[row] = error.reason
+                continue
+            rows.append(row)
+            pixels.append(prepared)
+            notes.append(note)
+        if not rows:
+            return Batch([], np.zeros((0, 0), np.float32), [], unreadable)
+        return Batch(rows, self._values({"pixels": np.stack(pixels)}), notes, unreadable)
+
+    def _text_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
+        assert self._encoder is not None
+        for packet in packets:
+            ids, cut = self._encoder.encode([content for _, content in packet])
+            for numbers, feeds in self._encoder.batches(ids):
+                rows = [packet[i][0] for i in numbers]
+                notes = ["truncated" if cut[i] else "" for i in numbers]
+                yield lambda rows=rows, feeds=feeds, notes=notes: Batch(  # type: ignore[misc]
+                    rows, self._values(feeds), notes
+                )
+
+    def _values(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._engine.run(feeds)[self._output]
+
+
+def packets_of(rows: Iterable[tuple[int, Any]], size: int) -> Iterator[list[tuple[int, Any]]]:
+    """Numbered contents in packets of at most `size`."""
+    packet: list[tuple[int, Any]] = []
+    for one in rows:
+        packet.append(one)
+        if len(packet) == size:
+            yield packet
+            packet = []
+    if packet:
+        yield packet
+
+
+def _ahead(tasks: Iterator[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
+    """Results in order, a few tasks ahead of whoever takes them: memory stays bounded."""
+    if workers == 1:
+        yield from (task() for task in tasks)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
