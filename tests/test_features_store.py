@@ -146,7 +146,7 @@ HALF = st.floats(width=16)
 FULL = st.floats(width=32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.lists(st.lists(HALF, min_size=3, max_size=3), min_size=1, max_size=4)

@@ -194,6 +194,8 @@ def _opened(path: Path, *, write: bool = False, wait: float = 60) -> Iterator[sq
         if write:
             connection.execute("pragma journal_mode = truncate")
             connection.execute("pragma synchronous = full")
+            # keys are random: a batch touches many pages, and those that do not fit wait for the disk
+            connection.execute("pragma cache_size = -32768")  # kB
             connection.execute("begin immediate")
         yield connection
         if write:

@@ -33,6 +33,7 @@ LIMIT_FILE = "limit.json"
 # typed, for a damaged index may hold anything anywhere
 _FILE, _GRAPH = "coalesce(cast(file as text), '')", "coalesce(cast(graph as text), '')"
 _USED = "coalesce(cast(used as real), 0.0)"
+_UNREAD = "Kept features cannot be read and are computed again ({})."
 _YOUNG = 60  # seconds: a shard without rows may belong to a run that has not entered them yet
 
 
@@ -109,7 +110,7 @@ class Store:
         try:
             where, noted, known = self._index.run(look)
         except Unavailable as error:
-            self._notes.append(f"Kept features cannot be read and are computed again ({error}).")
+            self._notes.append(_UNREAD.format(error))
             return
         numbers, starts = np.unique(where["shard"], return_index=True)
         for shard, mine in zip(numbers.tolist(), np.split(where, starts[1:])):
@@ -173,7 +174,7 @@ class Store:
         try:
             counted = self._index.run(count)
         except Unavailable as error:
-            self._notes.append(f"Kept features cannot be read ({error}).")
+            self._notes.append(_UNREAD.format(error))
             return []
         files = shards.found_in(self.folder)
         totals: dict[str, tuple[int, int]] = {}
