@@ -194,20 +194,22 @@ def _opened(path: Path, *, write: bool = False, wait: float = 60) -> Iterator[sq
         if write:
             connection.execute("pragma journal_mode = truncate")
             connection.execute("pragma synchronous = full")
+            # keys are random: a batch touches many pages, and those that do not fit wait for the disk
+            connection.execute("pragma cache_size = -32768")  # kB
             connection.execute("begin immediate")
         yield connection
         if write:
             connection.execute("commit")
     except sqlite3.ProgrammingError:
         raise  # ours, not the file's
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter for names of columns
         raise _told_apart(error, path) from error
     finally:
         if connection is not None:
             connection.close()
 
 
-def _told_apart(error: sqlite3.Error, path: Path) -> Exception:
+def _told_apart(error: Exception, path: Path) -> Exception:
     text = str(error)
     # a damaged header can claim that a file must not be written
     closed = _READ_ONLY in text and not (
@@ -227,8 +229,10 @@ def _upgrade(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("delete from rows")
     for shard, file, dim in connection.execute("select id, file, dim from shards").fetchall():
         rows = shards.mapped(folder / os.fsdecode(file), dim)
+        if rows is None:
+            continue
         old = connection.execute("select key, row, crc, note from old where shard = ?", (shard,))
-        while rows is not None and (block := old.fetchmany(4096)):
+        while block := old.fetchmany(4096):
             connection.executemany(
                 "insert into rows (key, shard, row, crc, note) values (?, ?, ?, ?, ?)",
                 [

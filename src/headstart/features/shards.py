@@ -21,7 +21,10 @@ import numpy as np
 SHARD_BYTES = 64 << 20  # a full shard: the least that trimming removes
 _BLOCK_BYTES = 8 << 20  # read, checked and copied at once
 _NAME = re.compile(r"[0-9a-f]{32}\.(f16|f32)")
-_DTYPES: dict[str, np.dtype[Any]] = {".f16": np.dtype("<f2"), ".f32": np.dtype("<f4")}  # a shard's name tells
+_DTYPES: dict[str, np.dtype[Any]] = {
+    ".f16": np.dtype("<f2"),
+    ".f32": np.dtype("<f4"),
+}  # a shard's name tells
 _ROUNDING = 5e-4  # of a row's length: float16 rounds normal numbers by less, 2**-11 at most
 
 
@@ -76,9 +79,10 @@ def read(path: Path, dim: int, places: np.ndarray, values: np.ndarray, found: np
     for block in blocks(places, dim):
         data = rows[block["row"]]  # (b, d) copied off the disk
         sound = np.array(checksums(data, block["seed"].tolist())) == block["crc"]
-        at = block["at"][sound]
-        values[at] = data[sound]
-        found[at] = True
+        if not sound.all():
+            block, data = block[sound], data[sound]
+        values[block["at"]] = data
+        found[block["at"]] = True
 
 
 def mapped(path: Path, dim: int) -> np.ndarray | None:

@@ -12,7 +12,6 @@ cannot be written is not kept, and `Store.notes` and `Writer.full` say so.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 import uuid
@@ -26,11 +25,15 @@ import numpy as np
 from headstart.compute import cache_dir
 from headstart.errors import BundleError
 from headstart.features import shards
-from headstart.features.index import Index, Unavailable, places
+from headstart.features.index import Damaged, Index, Unavailable, places
 from headstart.manifest import atomic_write, dump_json, read_json
 
 DEFAULT_LIMIT = 20 << 30  # bytes of vectors; beyond it the least recently used shards go
 LIMIT_FILE = "limit.json"
+# typed, for a damaged index may hold anything anywhere
+_FILE, _GRAPH = "coalesce(cast(file as text), '')", "coalesce(cast(graph as text), '')"
+_USED = "coalesce(cast(used as real), 0.0)"
+_UNREAD = "Kept features cannot be read and are computed again ({})."
 _YOUNG = 60  # seconds: a shard without rows may belong to a run that has not entered them yet
 
 
@@ -107,7 +110,7 @@ class Store:
         try:
             where, noted, known = self._index.run(look)
         except Unavailable as error:
-            self._notes.append(f"Kept features cannot be read and are computed again ({error}).")
+            self._notes.append(_UNREAD.format(error))
             return
         numbers, starts = np.unique(where["shard"], return_index=True)
         for shard, mine in zip(numbers.tolist(), np.split(where, starts[1:])):
@@ -121,11 +124,11 @@ class Store:
         """Files and times of last use of the shards of this width."""
         known = {}
         for shard, file, used in index.execute(
-            "select id, file, used from shards where dim = ?", (dim,)
+            f"select id, {_FILE}, {_USED} from shards where dim = ?", (dim,)
         ):
-            name = os.fsdecode(file)
+            name = _text(file)
             if shards.is_shard(name):  # a damaged name may be anything, a path too
-                known[shard] = (self.folder / name, float(used))
+                known[shard] = (self.folder / name, used)
         return known
 
     def _touch(self, used: list[int], known: dict[int, tuple[Path, float]]) -> None:
@@ -164,21 +167,21 @@ class Store:
 
         def count(index: sqlite3.Connection) -> list[tuple[bytes, int, bytes]]:
             return index.execute(
-                "select s.graph, coalesce(r.n, 0), s.file from shards s left join"
+                f"select {_GRAPH}, coalesce(r.n, 0), {_FILE} from shards s left join"
                 " (select shard, count(*) as n from rows group by shard) r on r.shard = s.id"
             ).fetchall()
 
         try:
             counted = self._index.run(count)
         except Unavailable as error:
-            self._notes.append(f"Kept features cannot be read ({error}).")
+            self._notes.append(_UNREAD.format(error))
             return []
         files = shards.found_in(self.folder)
         totals: dict[str, tuple[int, int]] = {}
         for graph, rows, file in counted:
-            had = totals.get(name := graph.decode(errors="replace"), (0, 0))
-            known = files.get(os.fsdecode(file))
-            totals[name] = (had[0] + int(rows), had[1] + (known.st_size if known else 0))
+            had = totals.get(name := _text(graph), (0, 0))
+            known = files.get(_text(file))
+            totals[name] = (had[0] + rows, had[1] + (known.st_size if known else 0))
         every = (Held(graph, *both) for graph, both in totals.items())
         return sorted(every, key=lambda held: (-held.bytes, held.graph))
 
@@ -213,8 +216,8 @@ class Store:
         try:
             order = self._index.run(
                 lambda index: [
-                    os.fsdecode(file)
-                    for (file,) in index.execute("select file from shards order by used")
+                    _text(file)
+                    for (file,) in index.execute(f"select {_FILE} from shards order by {_USED}")
                 ]
             )
         except Unavailable:
@@ -366,9 +369,17 @@ class Writer:
                 "insert or replace into rows (key, shard, row, crc, note) values (?, ?, ?, ?, ?)",
                 ((key, number[0], row, crc, note) for key, row, crc, note in rows),
             )
+            # a key damaged in place leaves its page out of order, and its neighbours out of reach
+            there, _ = places(index, [row[0] for row in rows])
+            if not (there["shard"] == number[0]).all() or len(there) != len(rows):
+                raise Damaged("its entries are out of order")
 
 
 def _reason(error: OSError | Unavailable, folder: Path) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or folder}"
     return str(error)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
