@@ -54,6 +54,42 @@ def test_modes_in_memory(mode):
         assert difference.max() <= 1
 
 
+def photo(width, height, seed=0):
+    """Detail at every scale, as in a photo: noise summed over octaves."""
+    draw = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for octave in range(2, 9):
+        small = draw.normal(0, 30 / octave, (height >> octave or 1, width >> octave or 1, 3))
+        rows = np.arange(height) * len(small) // height
+        columns = np.arange(width) * small.shape[1] // width
+        total += small[rows][:, columns]
+    return Image.fromarray(np.clip(total + 128, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(2400, 1600), (1100, 2100), (4000, 520)])
+def test_a_large_jpeg_decoded_small_is_the_same_to_a_level(size, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photo(*size), "JPEG", quality=90, exif=exif)
+    quick = ({**STEPS[0], "margin": 2}, *STEPS[1:])
+    whole, _ = image.prepare(data, STEPS)
+    small, _ = image.prepare(data, quick)
+    assert np.abs(whole.astype(int) - small).mean() < 1
+    opened, _ = image.open_image(data, least=512)
+    assert min(opened.size) >= 512
+    assert opened.size[0] * opened.size[1] < size[0] * size[1] or min(size) < 1024
+
+
+def test_a_small_jpeg_and_the_callers_own_picture_are_decoded_whole():
+    quick = ({**STEPS[0], "margin": 2}, *STEPS[1:])
+    data = encoded(photo(800, 600), "JPEG")
+    assert (image.prepare(data, quick)[0] == image.prepare(data, STEPS)[0]).all()
+    own = Image.open(io.BytesIO(encoded(photo(2400, 1600), "JPEG")))
+    image.prepare(own, quick)
+    assert own.size == (2400, 1600)
+
+
 def test_cmyk_jpeg_keeps_its_colours():
     red = Image.new("RGB", (32, 32), (220, 30, 30))
     opened, _ = image.open_image(encoded(red.convert("CMYK"), "JPEG"))

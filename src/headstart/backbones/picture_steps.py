@@ -50,7 +50,7 @@ def picture_steps(shown: str, processor: Mapping[str, Any]) -> PictureSteps:
     Raises:
         BackboneError: the pictures it makes differ in size.
     """
-    steps: list[Mapping[str, Any]] = [{"step": "decode", "max_pixels": MAX_PIXELS}]
+    steps: list[Mapping[str, Any]] = [{"step": "decode", "max_pixels": MAX_PIXELS, "margin": 2}]
     shape: tuple[int, int] | None = None
     if processor.get("do_resize"):
         resize, shape = _resize(processor)

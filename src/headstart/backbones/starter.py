@@ -154,7 +154,7 @@ _TABLE = {
         Preprocess(
             "image",
             (
-                {"step": "decode", "max_pixels": 50_000_000},
+                {"step": "decode", "max_pixels": 50_000_000, "margin": 2},
                 {"step": "resize", "size": 256, "mode": "shortest", "interpolation": "bicubic"},
                 {"step": "center_crop", "size": [graph_lite.SIZE, graph_lite.SIZE]},
             ),

@@ -1,10 +1,15 @@
 """Pictures to arrays, the same for training and serving.
 
 Steps (see `headstart.types.Preprocess`):
-    {"step": "decode", "max_pixels": 50000000}
+    {"step": "decode", "max_pixels": 50000000, "margin": 2}
     {"step": "resize", "size": 256 | [h, w], "mode": "shortest" | "exact", "interpolation": "bicubic"}
     {"step": "center_crop", "size": [h, w]}
 The result is uint8 RGB; normalisation is inside the graph.
+
+"margin": a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as it stays so many
+times as large as the resize step wants it. At 2 the result differs by less than a level on average (the
+decoder averages what resizing would average) and a photo of 4 megapixels takes half the time or less.
+Without it, as in old bundles, every picture is decoded whole.
 """
 
 from __future__ import annotations
@@ -100,12 +105,15 @@ def digest(source: bytes | Image.Image | np.ndarray) -> bytes:
     return hashlib.sha256(head + array.tobytes()).digest()
 
 
-def open_image(source: Input, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, str]:
+def open_image(
+    source: Input, max_pixels: int = MAX_PIXELS, least: int = 0
+) -> tuple[Image.Image, str]:
     """Decode a picture: upright, RGB, 8 bits a channel, transparency over white.
 
     Args:
         source: a path, a file's bytes, a PIL image, or a uint8 array (h, w), (h, w, 3), (h, w, 4).
         max_pixels: larger pictures are refused before they are decoded.
+        least: a JPEG may be decoded smaller than it is, but no side shorter than this; 0 decodes it whole.
 
     Returns:
         The picture, and a note on what was done with it: "" or a `Finding.kind` such as "animated".
@@ -126,6 +134,8 @@ def open_image(source: Input, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image
         raise UnreadableInput(f"{width} x {height} pixels")
     note = "animated" if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else ""
     try:
+        if least and image.format == "JPEG" and isinstance(data, bytes):  # not the caller's own picture
+            image.draft(None, (least, least))
         return _to_rgb(_upright(image)), note
     except MemoryError as error:
         raise UnreadableInput("not enough memory to decode it") from error
@@ -231,7 +241,8 @@ def prepare(source: Input, steps: Sequence[Mapping[str, Any]]) -> tuple[np.ndarr
     note = ""
     for step in steps:
         if step["step"] == "decode":
-            image, note = open_image(source, int(step.get("max_pixels", MAX_PIXELS)))
+            least = int(step.get("margin", 0)) * _target(steps)
+            image, note = open_image(source, int(step.get("max_pixels", MAX_PIXELS)), least)
         elif step["step"] == "resize":
             assert image is not None
             image = _resize(image, step)
@@ -242,6 +253,12 @@ def prepare(source: Input, steps: Sequence[Mapping[str, Any]]) -> tuple[np.ndarr
             raise ValueError(f"unknown image step {step['step']!r}")
     assert image is not None
     return np.asarray(image), note
+
+
+def _target(steps: Sequence[Mapping[str, Any]]) -> int:
+    """The side that the resize step asks for, the longer where it names two; 0 without such a step."""
+    size = next((step["size"] for step in steps if step["step"] == "resize"), 0)
+    return int(size if isinstance(size, int) else max(size))
 
 
 def _resize(image: Image.Image, step: Mapping[str, Any]) -> Image.Image:
