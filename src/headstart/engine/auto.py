@@ -165,7 +165,7 @@ class AutoEngine:
             "system": platform.system(),
             "engines": {name: ENGINES.get(name).version() for name in usable(self.precision)},
         }
-        return cache_dir() / "engines" / f"{hash_json(key)[:32]}.json"
+        return cache_dir() / "graphs" / ".engines" / f"{hash_json(key)[:32]}.json"
 
     def _remembered(self) -> str:
         try:
@@ -178,7 +178,7 @@ class AutoEngine:
         place = self._place()
         told = {"engine": name, "inputs_per_second": {n: round(r, 1) for n, r in rates.items()}}
         try:
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(place, dump_json(told))
         except OSError:  # a cache that cannot be written costs a second the next time
             return
