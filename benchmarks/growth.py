@@ -32,14 +32,15 @@ def write_features(folder: Path, n: int, seed: int) -> tuple[Path, np.ndarray]:
     """A file of (n, d) float32 made-up features, written block by block, and their (n,) labels."""
     centres = np.random.default_rng(0).normal(size=(CLASSES, DIM)).astype("f4") * np.float32(0.25)
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, CLASSES, n)
+    truth = rng.permutation(np.arange(n) % CLASSES)
     path = folder / f"features-{seed}-{n}.npy"
-    file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, DIM))
-    for start in range(0, n, _BLOCK):
-        rows = truth[start : start + _BLOCK]
-        noise = rng.standard_normal((len(rows), DIM), dtype=np.float32)
-        file[start : start + _BLOCK] = centres[rows] + noise
-    file.flush()
+    head = {"descr": "<f4", "fortran_order": False, "shape": (n, DIM)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
+        for start in range(0, n, _BLOCK):
+            rows = truth[start : start + _BLOCK]
+            noise = rng.standard_normal((len(rows), DIM), dtype=np.float32)
+            file.write((centres[rows] + noise).astype("<f4").tobytes())
     wrong = rng.random(n) < _WRONG
     return path, np.where(wrong, rng.integers(0, CLASSES, n), truth)
 
@@ -77,6 +78,10 @@ def labels(folder: Path, n: int, seed: int) -> np.ndarray:
 
 def peak() -> float:
     """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: getrusage would count the parent, up to where the child began
+        text = status.read_text()
+        return int(text.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most * (1 if sys.platform == "darwin" else 1024) / 1e6
 

@@ -127,7 +127,9 @@ def _scaling(
         mean = share @ p
         mean = 0.5 * mean + 0.5 * max(float(mean.mean()), 0.01 / k)
         # a class has few rows in the sample: a part of the diagonal is that of uncorrelated p and z
-        diagonal = 0.7 * (np.square(z).T @ (p * share[:, None])) + 0.3 * np.outer(rows.spectrum, mean)
+        diagonal = 0.7 * (np.square(z).T @ (p * share[:, None])) + 0.3 * np.outer(
+            rows.spectrum, mean
+        )
     scaling = np.empty((r + 1, k), dtype=np.float32)
     scaling[:r] = 1 / np.sqrt(diagonal + penalty)
     scaling[r] = 1 / np.sqrt(mean)

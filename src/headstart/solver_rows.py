@@ -21,6 +21,7 @@ IN_MEMORY = 64 * 2**20
 
 _TINY = 1e-6  # eigenvalues below this share of the largest carry no information in float32
 _CHUNK = 2048  # rows that one thread works on; fixed, so that sums do not depend on the threads
+_APART = 32  # rows that are far apart in a file: the system maps up to 2 MB around each
 _SAMPLE = 8192  # rows that give the rotation of streamed features; more for d > 1024
 
 Run = Callable[[Callable[[int], object], Iterable[int]], Iterable[object]]
@@ -171,8 +172,9 @@ class Streamed:
     def few(self, index: np.ndarray) -> np.ndarray:
         """See `Rows`."""
         made = np.empty((len(index), self.basis.shape[1]), dtype=np.float32)
+        step = _CHUNK if 8 * len(index) > len(self.features) else _APART
         done = 0
-        for x in self._some(index).blocks(_CHUNK, map):
+        for x in self._some(index).blocks(step, map):
             np.matmul(x, self.basis, out=made[done : done + len(x)])
             done += len(x)
         return made
@@ -195,10 +197,8 @@ def rotate(features: np.ndarray, in_memory: int = IN_MEMORY) -> Rows:
     mean, scale = _moments(features)
     streamed = Streamed(features, None, in_memory, np.ones(d), np.eye(d, dtype="f4"), mean, scale)
     some = generator(0).choice(n, min(n, max(_SAMPLE, 8 * d)), replace=False)
-    gram = np.zeros((d, d))
-    for block in replace(streamed, index=np.sort(some)).blocks(_SAMPLE, map):
-        gram += block.T @ block
-    values, vectors = np.linalg.eigh(gram / len(some))
+    x = streamed.few(np.sort(some))  # standardised: the basis is still the identity
+    values, vectors = np.linalg.eigh((x.T @ x).astype(np.float64) / len(some))
     # a sample cannot tell that a direction is empty: all are kept, the hardly known ones scaled alike
     spectrum = np.maximum(values, _TINY * max(values[-1], 1e-12))
     return replace(streamed, spectrum=spectrum, basis=vectors.astype(np.float32))

@@ -30,6 +30,7 @@ _PATH = 10.0 ** np.arange(1.0, -7.0, -1.0)  # from strong to weak; then half ste
 _HALF = 10**0.5
 _ROUGH, _FINE = 3e-3, 1e-3  # the solver's tolerance: to choose a penalty, and in the end;
 _SMALL, _SHARPER = 10**8, 30  # products a pass that cost nothing: there it is so much sharper
+_PLATEAU = 2e-3  # share of the log loss that a decade has to gain for the next to be tried
 _DEFAULT_PENALTY = 0.1  # where nothing can be held out: strong, as there is little data
 _DRAWS = 200  # of the bootstrap that compares weightings
 _IMBALANCE = 3.0  # largest to smallest class: from here on balanced weights are tried
@@ -215,9 +216,7 @@ def _class_weights(codes: np.ndarray, k: int, weighting: str) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _hold_out(
-    rows: Rows, codes: np.ndarray, folds: np.ndarray, k: int, config: Config
-) -> _Data:
+def _hold_out(rows: Rows, codes: np.ndarray, folds: np.ndarray, k: int, config: Config) -> _Data:
     """The folds' problems, and the rows they are scored on: of very many, a sample."""
     used = _folds_to_use(folds, config.held_out_rows)
     masks = np.stack([folds != fold for fold in used] or [np.ones(len(codes), bool)])
@@ -255,10 +254,7 @@ def _attempt(
     data: _Data, stage: _Stage, weighting: str, penalty: float, start: Solution | None
 ) -> _Path:
     """All folds' problems in lockstep at one penalty, scored on the rows they had not seen."""
-    weights = data.weights(weighting, stage.index)
-    codes = data.codes[stage.index]
-    tolerance = _tolerance(_ROUGH, stage.rows, data)
-    found = solve(stage.rows, codes, weights, data.k, penalty, start=start, tolerance=tolerance)
+    found = _solve(data, stage, weighting, penalty, start)
     held_out = np.empty((len(data.held), data.k), dtype=np.float32)
     for i, (weight, bias) in enumerate(zip(found.weight, found.bias)):
         part = np.flatnonzero(data.problem == i)
@@ -267,6 +263,14 @@ def _attempt(
     score = float(temperature(held_out, data.codes[data.held])[1]) if len(data.held) else 0.0
     tried = ((float(penalty), score, len(stage.index)),)
     return _Path(weighting, float(penalty), score, held_out, tried, found)
+
+
+def _solve(
+    data: _Data, stage: _Stage, weighting: str, penalty: float, start: Solution | None
+) -> Solution:
+    weights, codes = data.weights(weighting, stage.index), data.codes[stage.index]
+    tolerance = _tolerance(_ROUGH, stage.rows, data)
+    return solve(stage.rows, codes, weights, data.k, penalty, start=start, tolerance=tolerance)
 
 
 def _tolerance(tolerance: float, rows: Rows, data: _Data) -> float:
@@ -281,8 +285,9 @@ def _cross_validate(
     if config.penalty or not len(data.held):
         penalty = config.penalty or _DEFAULT_PENALTY
         start = known if not len(data.held) else None
-        for stronger in _PATH[_PATH > 3 * penalty] if start is None else ():
-            start = _attempt(data, stage, weighting, stronger, start).solution
+        if start is None:  # a weak penalty is reached sooner by way of stronger ones
+            for stronger in (p for p in _PATH if p > 3 * penalty):
+                start = _solve(data, stage, weighting, stronger, start)
         return _attempt(data, stage, weighting, penalty, start)
     tried: list[tuple[float, float, int]] = []
 
@@ -296,13 +301,14 @@ def _cross_validate(
 
 
 def _search(attempt: Callable[[float, Solution | None], _Path]) -> _Path:
-    """Down the decades until the score worsens, then half a decade to each side of the best."""
+    """Down the decades until the score hardly falls, then half a decade to each side of the best."""
     best = attempt(float(_PATH[0]), None)
     for penalty in _PATH[1:]:
         found = attempt(float(penalty), best.solution)
-        if found.score >= best.score:
+        gain = best.score - found.score
+        best = found if gain > 0 else best
+        if gain <= _PLATEAU * best.score:
             break
-        best = found
     beside = [attempt(float(best.penalty * step), best.solution) for step in (_HALF, 1 / _HALF)]
     return min([best, *beside], key=lambda path: path.score)
 
@@ -333,9 +339,7 @@ def _spread(logits: np.ndarray, held: np.ndarray, n: int) -> tuple[np.ndarray, n
 
 
 def _first(solution: Solution) -> Solution:
-    return Solution(
-        solution.weight[:1], solution.bias[:1], solution.loss[:1], 0, solution.left[:1]
-    )
+    return Solution(solution.weight[:1], solution.bias[:1], solution.loss[:1], 0, solution.left[:1])
 
 
 def _choose_weighting(paths: Sequence[_Path], truth: np.ndarray, k: int) -> tuple[_Path, str]:
