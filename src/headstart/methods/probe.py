@@ -111,7 +111,7 @@ class _Path:
 
 
 def fit(
-    features: np.ndarray,
+    features: np.ndarray | Rows,
     codes: np.ndarray,
     folds: np.ndarray,
     n_classes: int,
@@ -123,7 +123,8 @@ def fit(
     """Fit the probe.
 
     Args:
-        features: (n, d) float32; large ones are best memory-mapped, they are read in blocks.
+        features: (n, d) float32; large ones are best memory-mapped, they are read in blocks. Or what
+            `headstart.solver_rows.rotate` made of them, to share it between fits of other labels.
         codes: (n,) class numbers in 0..n_classes-1.
         folds: (n,) cross-validation fold of each row, -1 for rows that are never held out.
         n_classes: k.
@@ -134,10 +135,12 @@ def fit(
     """
     started = time.perf_counter()
     config = config or Config()
-    rows = rotate(features, in_memory)
+    rows = rotate(features, in_memory) if isinstance(features, np.ndarray) else features
     known = None if start is None else _solution(rows, start)
     data = _hold_out(rows, codes, folds, n_classes, config)
     stages = _stages(data)
+    if known and not len(data.held):
+        stages = stages[-1:]  # there is nothing to choose, and a better start than a sample's
     paths = [
         _cross_validate(data, stages[0], weighting, config, known)
         for weighting in _weightings(codes, n_classes, config)
