@@ -5,6 +5,7 @@ import pytest
 
 from headstart.methods import probe
 from headstart.metrics import accuracy, confusion, macro_f1
+from headstart.solver_rows import rotate
 
 
 def data(n, d, k, seed, shares=None):
@@ -100,3 +101,102 @@ def test_noise_alone_moves_no_weights():
     made = probe.fit(features, codes, np.arange(600) % 5, 2)
     assert made.chosen["class_weight"] == "none"
     assert "beyond noise" in made.chosen["by"]
+
+
+def test_a_search_that_grows_ends_where_a_search_on_all_rows_ends(monkeypatch):
+    features, codes = data(4000, 30, 5, 9)
+    folds = np.random.default_rng(0).integers(0, 5, 4000)
+    whole = probe.fit(features, codes, folds, 5)
+    monkeypatch.setattr(probe, "_FIRST", 150)
+    grown = probe.fit(features, codes, folds, 5)
+    assert len({stage["rows"] for stage in whole.chosen["path"]}) == 1
+    sizes = sorted({stage["rows"] for stage in grown.chosen["path"]})
+    assert len(sizes) == 3
+    assert sizes[0] < 200
+    fresh, truth = data(6000, 30, 5, 10)
+    right = [
+        ((fresh @ made.head.weight + made.head.bias).argmax(1) == truth).mean()
+        for made in (whole, grown)
+    ]
+    assert right[1] >= right[0] - 0.005
+    assert grown.held_out.shape == (4000, 5)
+
+
+def test_a_warm_start_reaches_the_same_head():
+    features, codes = data(1500, 20, 4, 11)
+    folds = np.arange(1500) % 5
+    before = probe.fit(features, codes, folds, 4)
+    changed = codes.copy()
+    changed[::100] = (changed[::100] + 1) % 4
+    config = probe.Config(penalty=before.chosen["penalty"], class_weight="none")
+    cold = probe.fit(features, changed, folds, 4, config)
+    warm = probe.fit(features, changed, folds, 4, config, start=before.head)
+    one, other = (features @ m.head.weight + m.head.bias for m in (cold, warm))
+    np.testing.assert_allclose(one - one.mean(1, keepdims=True), other - other.mean(1, keepdims=True),
+                               atol=0.05)  # fmt: skip
+    # the held-out rows were not seen by the start of their own fold's search
+    assert np.array_equal(cold.held_out, warm.held_out)
+
+
+def test_a_warm_start_without_held_out_rows():
+    features, codes = data(800, 20, 4, 12)
+    before = probe.fit(features, codes, np.arange(800) % 5, 4)
+    config = probe.Config(penalty=before.chosen["penalty"])
+    again = probe.fit(features, codes, np.full(800, -1), 4, config, start=before.head)
+    assert np.isnan(again.held_out).all()
+    one, other = (features @ m.head.weight + m.head.bias for m in (before, again))
+    assert (one.argmax(1) == other.argmax(1)).mean() > 0.995
+
+
+def test_rotated_once_fitted_twice():
+    features, codes = data(600, 15, 3, 17)
+    folds = np.arange(600) % 5
+    rows = rotate(features)
+    for labels in (codes, (codes + 1) % 3):
+        one, other = probe.fit(features, labels, folds, 3), probe.fit(rows, labels, folds, 3)
+        assert one.head.weight.tobytes() == other.head.weight.tobytes()
+
+
+def test_very_many_held_out_logits_come_with_their_rows(monkeypatch):
+    from headstart.evaluation.calibrate import calibrate
+
+    features, codes = data(1000, 10, 3, 13)
+    folds = np.arange(1000) % 5
+    spread = probe.fit(features, codes, folds, 3, probe.Config(held_out_rows=200))
+    monkeypatch.setattr(probe, "_SPREAD", 0)
+    compact = probe.fit(features, codes, folds, 3, probe.Config(held_out_rows=200))
+    assert spread.held_out_rows is None
+    assert compact.held_out.shape == (200, 3)
+    assert np.array_equal(spread.held_out[compact.held_out_rows], compact.held_out)
+    assert calibrate(spread.held_out, codes, folds=folds) == calibrate(
+        compact.held_out, codes, folds=folds, rows=compact.held_out_rows
+    )
+
+
+def test_of_very_many_held_out_rows_a_sample_is_scored(monkeypatch):
+    features, codes = data(3000, 10, 3, 14)
+    monkeypatch.setattr(probe, "_SCORED", 900)
+    made = probe.fit(features, codes, np.arange(3000) % 2, 3, probe.Config(held_out_rows=250))
+    held = np.isfinite(made.held_out).all(axis=1)
+    assert held.sum() == 300
+    assert not (held & (np.arange(3000) % 2 == 1)).any()
+
+
+def test_noise_asks_for_a_strong_penalty():
+    rng = np.random.default_rng(15)
+    features = rng.normal(size=(2000, 50)).astype("f4")
+    codes = np.arange(2000) % 4
+    made = probe.fit(features, codes, rng.integers(0, 5, 2000), 4)
+    assert made.chosen["penalty"] >= 0.1
+    logits = features @ made.head.weight + made.head.bias
+    assert np.abs(logits - logits.mean(1, keepdims=True)).max() < 2
+
+
+def test_samples_keep_every_class():
+    rng = np.random.default_rng(16)
+    codes = rng.choice(5, 10_000, p=[0.6, 0.3, 0.09, 0.0095, 0.0005])
+    some = probe._stratified(codes, 500)
+    assert np.array_equal(some, np.unique(some))
+    counts, all_counts = np.bincount(codes[some]), np.bincount(codes)
+    assert (counts >= np.minimum(all_counts, 5)).all()
+    assert np.abs(counts - np.maximum(all_counts / 20, 5)).max() <= 1 or counts[4] < 5

@@ -228,9 +228,12 @@ class Candidate:
     Attributes:
         method: its name.
         head: how features become logits.
-        held_out: (n_train, k) out-of-fold logits of the training rows, for calibration and choices.
+        held_out: (n_train, k) out-of-fold logits of the training rows, for calibration and choices;
+            NaN in rows that were never held out.
         chosen: what was chosen and by what, for the report (e.g. {"penalty": 0.1, "by": "..."}).
         seconds: what it cost.
+        held_out_rows: where (n_train, k) would be too large: held_out is (m, k), and row i of it belongs
+            to training row held_out_rows[i].
     """
 
     method: str
@@ -238,6 +241,7 @@ class Candidate:
     held_out: np.ndarray
     chosen: Mapping[str, Any]
     seconds: float
+    held_out_rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def calibrate(
     *,
     coverage: float = 0.9,
     folds: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> Decision:
     """Temperature and set threshold from out-of-fold logits.
 
@@ -40,6 +41,7 @@ def calibrate(
         coverage: share of prediction sets meant to hold the truth, within 0..1, ends excluded.
         folds: (n,) fold numbers. With them the probabilities behind the threshold are scaled by a
             temperature from the other folds' rows, so that no row has a say in its own probability.
+        rows: a candidate's `held_out_rows`: which of the codes and folds the logits belong to, in order.
 
     Returns:
         A decision that abstains never. With too few rows to promise the coverage, the threshold is
@@ -51,6 +53,8 @@ def calibrate(
     if not 0 < coverage < 1:
         raise ValueError(f"coverage has to lie between 0 and 1, not {coverage}")
     logits, truth = np.asarray(held_out), np.asarray(codes)
+    if rows is not None:
+        truth, folds = truth[rows], None if folds is None else np.asarray(folds)[rows]
     if logits.ndim != 2 or logits.dtype.kind != "f":
         raise ValueError(f"held_out has to be floats (n, k), not {logits.shape} {logits.dtype}")
     if truth.shape != logits.shape[:1] or truth.dtype.kind not in "iu":

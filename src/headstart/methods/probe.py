@@ -3,6 +3,11 @@
 The penalty is chosen by cross-validation on the training rows, by the log loss after the best
 temperature: a penalty is judged by how well it ranks and separates, not by how well its scale
 happens to fit, which calibration mends anyway.
+
+With many rows the search begins on few: the path of penalties is walked on a sample, and the sample
+grows eightfold at a time up to all rows. Each round begins at the last one's solution and penalty, and
+goes on to weaker penalties as long as they are better, since more rows ask for less penalty. The
+penalty is relative to the mean loss, so it carries over from one size to the next.
 """
 
 from __future__ import annotations
@@ -14,16 +19,25 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.compute import generator
 from headstart.config import note
 from headstart.metrics import accuracy, confusion, macro_f1, temperature
-from headstart.solver import Rotated, Solution, rotate, solve, unrotate
+from headstart.solver import Solution, logits, solve
+from headstart.solver_rows import IN_MEMORY, Rows, rerotate, rotate, unrotate
 from headstart.types import Candidate, Head
 
 _PATH = 10.0 ** np.arange(1.0, -7.0, -1.0)  # from strong to weak; then half steps around the best
-_ROUGH, _FINE = 3e-3, 3e-4  # the solver's tolerance: to choose a penalty, and in the end
+_HALF = 10**0.5
+_ROUGH, _FINE = 3e-3, 1e-3  # the solver's tolerance: to choose a penalty, and in the end;
+_SMALL, _SHARPER = 10**8, 30  # products a pass that cost nothing: there it is so much sharper
+_PLATEAU = 2e-3  # share of the log loss that a decade has to gain for the next to be tried
 _DEFAULT_PENALTY = 0.1  # where nothing can be held out: strong, as there is little data
 _DRAWS = 200  # of the bootstrap that compares weightings
 _IMBALANCE = 3.0  # largest to smallest class: from here on balanced weights are tried
+_FIRST, _FIRST_OF_CLASS, _GROWTH = 4096, 24, 8  # rows of the first sample, and how samples grow
+_REFINED = 100_000  # rows up to which a penalty is refined: beyond, the last one says enough
+_SCORED = 2**21  # held-out logits that are looked at, unless the settings want more rows
+_SPREAD = 2**25  # held-out logits, with those of all other rows, that are handed on as NaN
 
 
 @dataclass(frozen=True)
@@ -49,56 +63,118 @@ class Config:
 
 
 @dataclass(frozen=True)
+class _Data:
+    """What all weightings, penalties and stages share.
+
+    Attributes:
+        rows: n rows.
+        codes: (n,) class numbers.
+        k: how many classes.
+        masks: (p, n) which rows the p folds' problems learn from.
+        held: (m,) rows that are held out and scored.
+        problem: (m,) in which problem each of them is held out.
+        held_rows: those rows.
+    """
+
+    rows: Rows
+    codes: np.ndarray
+    k: int
+    masks: np.ndarray
+    held: np.ndarray
+    problem: np.ndarray
+    held_rows: Rows
+
+    def weights(self, weighting: str, index: np.ndarray) -> np.ndarray:
+        """(p, m) row weights of the rows `index` in each problem."""
+        weights = self.masks[:, index] * _class_weights(self.codes, self.k, weighting)[index]
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Rows that one round of the search learns from."""
+
+    rows: Rows
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Path:
     """A cross-validated path of penalties for one weighting of the classes."""
 
     weighting: str
     penalty: float
     score: float
-    held_out: np.ndarray  # (n, k) logits, NaN where never held out
-    tried: tuple[tuple[float, float], ...]
+    held_out: np.ndarray  # (m, k) logits of the held-out rows
+    tried: tuple[tuple[float, float, int], ...]  # penalty, score, rows
     solution: Solution
 
 
 def fit(
-    features: np.ndarray,
+    features: np.ndarray | Rows,
     codes: np.ndarray,
     folds: np.ndarray,
     n_classes: int,
     config: Config | None = None,
+    *,
+    start: Head | None = None,
+    in_memory: int = IN_MEMORY,
 ) -> Candidate:
     """Fit the probe.
 
     Args:
-        features: (n, d) float32.
+        features: (n, d) float32; large ones are best memory-mapped, they are read in blocks. Or what
+            `headstart.solver_rows.rotate` made of them, to share it between fits of other labels.
         codes: (n,) class numbers in 0..n_classes-1.
         folds: (n,) cross-validation fold of each row, -1 for rows that are never held out.
         n_classes: k.
         config: settings.
+        start: an earlier head for nearly the same labels, where the final search begins. The folds'
+            searches do not begin there: the head has seen their held-out rows, and it shows.
+        in_memory: bytes of features up to which they are taken into memory.
     """
     started = time.perf_counter()
     config = config or Config()
-    rotated = rotate(features)
-    used = _folds_to_use(folds, config.held_out_rows)
+    rows = rotate(features, in_memory) if isinstance(features, np.ndarray) else features
+    known = None if start is None else _solution(rows, start)
+    data = _hold_out(rows, codes, folds, n_classes, config)
+    stages = _stages(data)
+    if known and not len(data.held):
+        stages = stages[-1:]  # there is nothing to choose, and a better start than a sample's
     paths = [
-        _cross_validate(rotated, codes, folds, used, n_classes, weighting, config)
+        _cross_validate(data, stages[0], weighting, config, known)
         for weighting in _weightings(codes, n_classes, config)
     ]
-    best, why = _choose_weighting(paths, codes, n_classes)
+    best, why = _choose_weighting(paths, codes[data.held], n_classes)
+    for stage in stages[1:]:
+        best = _refine(data, stage, best, config)
     weights = _class_weights(codes, n_classes, best.weighting)[None, :]
-    start = _first(best.solution)
-    final = solve(rotated, codes, weights, n_classes, best.penalty, start=start, tolerance=_FINE)
-    weight, bias = unrotate(rotated, final.weight[0], final.bias[0])
+    final = solve(
+        rows,
+        codes,
+        weights,
+        n_classes,
+        best.penalty,
+        start=known or _first(best.solution),
+        tolerance=_tolerance(_FINE, rows, data),
+    )
+    weight, bias = unrotate(rows, final.weight[0], final.bias[0])
+    used = len(data.masks) if len(data.held) else 0
     chosen = {
         "penalty": best.penalty,
         "class_weight": best.weighting,
-        "folds": len(used),
-        "path": [{"penalty": p, "log_loss": s} for p, s in best.tried],
-        "by": _by(len(used), int(np.isfinite(best.held_out[:, 0]).sum()), config) + why,
+        "folds": used,
+        "path": [{"penalty": p, "log_loss": s, "rows": n} for p, s, n in best.tried],
+        "by": _by(used, len(data.held), config) + why,
     }
-    return Candidate(
-        "probe", Head(weight, bias), best.held_out, chosen, time.perf_counter() - started
-    )
+    held_out, held = _spread(best.held_out, data.held, len(codes))
+    seconds = time.perf_counter() - started
+    return Candidate("probe", Head(weight, bias), held_out, chosen, seconds, held)
+
+
+def _solution(rows: Rows, head: Head) -> Solution:
+    weight, bias = rerotate(rows, head.weight, head.bias)
+    return Solution(weight[None], bias[None], np.zeros(1), 0, np.zeros(1))
 
 
 def _by(folds: int, rows: int, config: Config) -> str:
@@ -143,74 +219,146 @@ def _class_weights(codes: np.ndarray, k: int, weighting: str) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _cross_validate(
-    rotated: Rotated,
-    codes: np.ndarray,
-    folds: np.ndarray,
-    used: Sequence[int],
-    k: int,
-    weighting: str,
-    config: Config,
+def _hold_out(rows: Rows, codes: np.ndarray, folds: np.ndarray, k: int, config: Config) -> _Data:
+    """The folds' problems, and the rows they are scored on: of very many, a sample."""
+    used = _folds_to_use(folds, config.held_out_rows)
+    masks = np.stack([folds != fold for fold in used] or [np.ones(len(codes), bool)])
+    held = np.flatnonzero(np.isin(folds, used))
+    most = max(config.held_out_rows, _SCORED // k)
+    if len(held) > most:
+        held = np.sort(generator(0, 1).choice(held, most, replace=False))
+    return _Data(rows, codes, k, masks, held, np.searchsorted(used, folds[held]), rows.take(held))
+
+
+def _stages(data: _Data) -> list[_Stage]:
+    """Samples of the rows that any problem learns from, each `_GROWTH` times the last; then all."""
+    whole = np.flatnonzero(data.masks.any(axis=0))
+    everything = len(whole) == len(data.rows)
+    sizes = []
+    size = max(_FIRST, _FIRST_OF_CLASS * data.k)
+    while 2 * size < len(whole):
+        sizes.append(size)
+        size *= _GROWTH
+    samples = [whole[_stratified(data.codes[whole], size)] for size in sizes]
+    stages = [_Stage(data.rows.take(index), index) for index in samples]
+    return [*stages, _Stage(data.rows if everything else data.rows.take(whole), whole)]
+
+
+def _stratified(codes: np.ndarray, size: int) -> np.ndarray:
+    """About `size` of the rows, drawn within each class by its share, at least five of each; sorted."""
+    order = np.lexsort((generator(0, 2).random(len(codes)), codes))
+    counts = np.bincount(codes)
+    rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    wanted = np.maximum(np.ceil(counts * (size / len(codes))), 5)
+    return np.sort(order[rank < wanted[codes[order]]])
+
+
+def _attempt(
+    data: _Data, stage: _Stage, weighting: str, penalty: float, start: Solution | None
 ) -> _Path:
-    """All folds in lockstep along the path; each starts where the stronger penalty ended."""
-    n = len(codes)
-    row_weights = _class_weights(codes, k, weighting)
-    masks = np.stack([folds != fold for fold in used]) if used else np.ones((1, n), bool)
-    weights = masks * row_weights
-    weights /= weights.sum(axis=1, keepdims=True)
-    held = np.flatnonzero(np.isin(folds, list(used)))
-    tried: list[tuple[float, float]] = []
+    """All folds' problems in lockstep at one penalty, scored on the rows they had not seen."""
+    found = _solve(data, stage, weighting, penalty, start)
+    held_out = np.empty((len(data.held), data.k), dtype=np.float32)
+    for i, (weight, bias) in enumerate(zip(found.weight, found.bias)):
+        part = np.flatnonzero(data.problem == i)
+        held = data.held_rows if len(part) == len(data.held) else data.held_rows.take(part)
+        held_out[part] = logits(held, weight, bias)
+    score = float(temperature(held_out, data.codes[data.held])[1]) if len(data.held) else 0.0
+    tried = ((float(penalty), score, len(stage.index)),)
+    return _Path(weighting, float(penalty), score, held_out, tried, found)
+
+
+def _solve(
+    data: _Data, stage: _Stage, weighting: str, penalty: float, start: Solution | None
+) -> Solution:
+    weights, codes = data.weights(weighting, stage.index), data.codes[stage.index]
+    tolerance = _tolerance(_ROUGH, stage.rows, data)
+    return solve(stage.rows, codes, weights, data.k, penalty, start=start, tolerance=tolerance)
+
+
+def _tolerance(tolerance: float, rows: Rows, data: _Data) -> float:
+    small = len(rows) * len(rows.spectrum) * data.k * len(data.masks) <= _SMALL
+    return tolerance / _SHARPER if small else tolerance
+
+
+def _cross_validate(
+    data: _Data, stage: _Stage, weighting: str, config: Config, known: Solution | None
+) -> _Path:
+    """The path of penalties; each starts where the stronger one ended."""
+    if config.penalty or not len(data.held):
+        penalty = config.penalty or _DEFAULT_PENALTY
+        start = known if not len(data.held) else None
+        if start is None:  # a weak penalty is reached sooner by way of stronger ones
+            for stronger in (p for p in _PATH if p > 3 * penalty):
+                start = _solve(data, stage, weighting, stronger, start)
+        return _attempt(data, stage, weighting, penalty, start)
+    tried: list[tuple[float, float, int]] = []
 
     def attempt(penalty: float, start: Solution | None) -> _Path:
-        found = solve(rotated, codes, weights, k, penalty, start=start, tolerance=_ROUGH)
-        held_out = np.full((n, k), np.nan, dtype=np.float32)
-        for i, fold in enumerate(used):
-            rows = np.flatnonzero(folds == fold)
-            held_out[rows] = rotated.rows[rows] @ found.weight[i] + found.bias[i]
-        score = temperature(held_out[held], codes[held])[1] if len(held) else 0.0
-        tried.append((penalty, float(score)))
-        return _Path(weighting, penalty, float(score), held_out, (), found)
+        found = _attempt(data, stage, weighting, penalty, start)
+        tried.extend(found.tried)
+        return found
 
-    if config.penalty or not used:
-        best = attempt(config.penalty or _DEFAULT_PENALTY, None)
-    else:
-        best = _search(attempt)
+    best = _search(attempt)
     return replace(best, tried=tuple(sorted(tried, reverse=True)))
 
 
 def _search(attempt: Callable[[float, Solution | None], _Path]) -> _Path:
-    """Down the decades until the score worsens, then half a decade to each side of the best."""
+    """Down the decades until the score hardly falls, then half a decade to each side of the best."""
     best = attempt(float(_PATH[0]), None)
     for penalty in _PATH[1:]:
         found = attempt(float(penalty), best.solution)
-        if found.score >= best.score:
+        gain = best.score - found.score
+        best = found if gain > 0 else best
+        if gain <= _PLATEAU * best.score:
             break
-        best = found
-    beside = [attempt(float(best.penalty * step), best.solution) for step in (10**0.5, 10**-0.5)]
+    beside = [attempt(float(best.penalty * step), best.solution) for step in (_HALF, 1 / _HALF)]
     return min([best, *beside], key=lambda path: path.score)
 
 
+def _refine(data: _Data, stage: _Stage, best: _Path, config: Config) -> _Path:
+    """The best penalty so far on more rows, and weaker ones as long as they are better."""
+    tried = best.tried
+    best = _attempt(data, stage, best.weighting, best.penalty, best.solution)
+    tried = (*tried, *best.tried)
+    searching = not config.penalty and len(data.held) and len(stage.index) <= _REFINED
+    while searching and best.penalty > _PATH[-1]:
+        found = _attempt(data, stage, best.weighting, best.penalty / _HALF, best.solution)
+        tried = (*tried, *found.tried)
+        if found.score >= best.score:
+            break
+        best = found
+    return replace(best, tried=tried)
+
+
+def _spread(logits: np.ndarray, held: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Held-out logits among those of all n rows, NaN where never held out; of too many, themselves."""
+    k = logits.shape[1]
+    if n * k > max(_SPREAD, logits.size):
+        return logits, held
+    spread = np.full((n, k), np.nan, dtype=np.float32)
+    spread[held] = logits
+    return spread, None
+
+
 def _first(solution: Solution) -> Solution:
-    return Solution(
-        solution.weight[:1], solution.bias[:1], solution.loss[:1], 0, solution.gradient[:1]
-    )
+    return Solution(solution.weight[:1], solution.bias[:1], solution.loss[:1], 0, solution.left[:1])
 
 
-def _choose_weighting(paths: Sequence[_Path], codes: np.ndarray, k: int) -> tuple[_Path, str]:
+def _choose_weighting(paths: Sequence[_Path], truth: np.ndarray, k: int) -> tuple[_Path, str]:
     """Plain weights, unless others beat them by more than noise (paired bootstrap, 95 % one-sided).
 
     The measure is the mean of accuracy and macro-F1: full balance alone can buy a point of the one
     with many of the other.
     """
     plain = paths[0]
-    held = np.flatnonzero(np.isfinite(plain.held_out[:, 0]))
-    if len(paths) == 1 or not len(held):
+    if len(paths) == 1 or not len(truth):
         return plain, ""
     rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(held), len(held)) for _ in range(_DRAWS)]
+    draws = [rng.integers(0, len(truth), len(truth)) for _ in range(_DRAWS)]
 
     def scores(path: _Path) -> np.ndarray:
-        predicted, truth = path.held_out[held].argmax(axis=1), codes[held]
+        predicted = path.held_out.argmax(axis=1)
         counts = [confusion(truth[rows], predicted[rows], k) for rows in draws]
         return np.array([(float(accuracy(c)) + float(macro_f1(c))) / 2 for c in counts])
 
