@@ -290,7 +290,11 @@ class Fitting:
             candidate,
             task,
             calibrate.calibrate(
-                candidate.held_out, codes, coverage=self.config.coverage, folds=split.folds
+                candidate.held_out,
+                codes,
+                coverage=self.config.coverage,
+                folds=split.folds,
+                rows=candidate.held_out_rows,
             ),
         )
 

@@ -20,7 +20,8 @@ from headstart.errors import DataError, UnreadableInput
 from headstart.features.extract import How, extract, tokenizer_of
 from headstart.features.store import Store
 from headstart.preprocess import image, text
-from headstart.solver import rotate, solve
+from headstart.solver import logits, solve
+from headstart.solver_rows import rotate
 from headstart.types import Backbone, Finding, Table
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
@@ -176,7 +177,8 @@ def _right(features: np.ndarray, codes: np.ndarray) -> np.ndarray:
     best = np.zeros(len(codes), dtype=bool)
     for penalty in _PENALTIES:
         found = solve(rotated, codes, weights, k, penalty, tolerance=3e-3)
-        answers = found.logits(rotated.rows).argmax(axis=2)  # (folds, n)
+        each = zip(found.weight, found.bias)
+        answers = np.stack([logits(rotated, w, b).argmax(axis=1) for w, b in each])  # (folds, n)
         right = answers[folds, np.arange(len(codes))] == codes
         best = right if right.sum() > best.sum() else best
     return best
