@@ -284,11 +284,11 @@ def places(
         Damaged: the index holds something else than numbers where numbers belong.
     """
     fields = [(name, np.int64) for name in ("at", "shard", "row", "seed", "crc")]
-    order = sorted(range(len(keys)), key=keys.__getitem__)  # neighbours lie on the same page
+    order = np.argsort(np.array(keys, dtype=bytes))  # neighbours lie on the same page
     pieces = [np.zeros(0, dtype=fields)]
     notes: dict[int, str] = {}
     for start in range(0, len(order), batch):
-        at = order[start : start + batch]
+        at = order[start : start + batch].tolist()
         asked = list(dict.fromkeys([keys[i] for i in at]))
         marks = ",".join("?" * len(asked))
         query = f"select key, shard, row, crc, note from rows where key in ({marks})"
