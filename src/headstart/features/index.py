@@ -82,6 +82,7 @@ class Index:
         Raises:
             Unavailable: no such folder, no right to it, no space, locked for longer than `wait`.
         """
+        failed = Unavailable("")
         for _ in range(3):
             path = self._current()
             try:
@@ -92,7 +93,12 @@ class Index:
                     return work(connection)
             except Damaged as error:
                 self._replace(path, str(error))
-        raise Unavailable(f"{self.folder} keeps being damaged")
+                failed = Unavailable(f"{self.folder} keeps being damaged")
+            except Unavailable as error:
+                if path.exists():
+                    raise
+                failed = error  # perhaps somebody cleared the store just now
+        raise failed
 
     def _current(self) -> Path:
         return max(self._all(), key=_number, default=self.folder / "index.sqlite")
