@@ -4,6 +4,7 @@ import errno
 import inspect
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -343,3 +344,38 @@ def test_two_processes_find_the_same_damage(tmp_path):
         "index.sqlite",
         "index-2.sqlite",
     }
+
+
+@posix
+def test_bytes_and_name_reach_the_disk_before_the_index_leads_to_them(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    got(store, range(1))
+    calls = []
+
+    def noted(call):
+        original = getattr(os, call)
+
+        def wrapped(*arguments, **named):
+            if call in ("write", "fsync"):
+                kind = "folder" if stat.S_ISDIR(os.fstat(arguments[0]).st_mode) else "file"
+                calls.append(f"{call} {kind}")
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(shards.os, call, wrapped)
+
+    noted("write")
+    noted("fsync")
+    run = store._index.run
+
+    def entering(work, **named):
+        calls.append("index")
+        return run(work, **named)
+
+    monkeypatch.setattr(store._index, "run", entering)
+    writer = store.writer(GRAPH, DIM)
+    put(writer, range(10))
+    put(writer, range(10, 20))
+    assert calls == [
+        *("write file", "fsync file", "fsync folder", "index"),
+        *("write file", "fsync file", "index"),
+    ]

@@ -82,6 +82,7 @@ class Index:
         Raises:
             Unavailable: no such folder, no right to it, no space, locked for longer than `wait`.
         """
+        failed = Unavailable("")
         for _ in range(3):
             path = self._current()
             try:
@@ -92,7 +93,12 @@ class Index:
                     return work(connection)
             except Damaged as error:
                 self._replace(path, str(error))
-        raise Unavailable(f"{self.folder} keeps being damaged")
+                failed = Unavailable(f"{self.folder} keeps being damaged")
+            except Unavailable as error:
+                if path.exists():
+                    raise
+                failed = error  # perhaps somebody cleared the store just now
+        raise failed
 
     def _current(self) -> Path:
         return max(self._all(), key=_number, default=self.folder / "index.sqlite")
@@ -284,11 +290,11 @@ def places(
         Damaged: the index holds something else than numbers where numbers belong.
     """
     fields = [(name, np.int64) for name in ("at", "shard", "row", "seed", "crc")]
-    order = sorted(range(len(keys)), key=keys.__getitem__)  # neighbours lie on the same page
+    order = np.argsort(np.array(keys, dtype=bytes))  # neighbours lie on the same page
     pieces = [np.zeros(0, dtype=fields)]
     notes: dict[int, str] = {}
     for start in range(0, len(order), batch):
-        at = order[start : start + batch]
+        at = order[start : start + batch].tolist()
         asked = list(dict.fromkeys([keys[i] for i in at]))
         marks = ",".join("?" * len(asked))
         query = f"select key, shard, row, crc, note from rows where key in ({marks})"
