@@ -131,7 +131,7 @@ def test_measuring_leaves_out_what_fails(only):
     only("failing", "quick")
     graph = backbone_named("tiny:image").graph
     broken = ENGINES.get("failing")(graph)
-    broken.known = dict.fromkeys(range(9), {})
+    broken.known = {key: {} for key in range(9)}
     rates = measure([broken, ENGINES.get("quick")(graph)], FEEDS)
     assert list(rates) == ["quick"]
     assert rates["quick"] > 0

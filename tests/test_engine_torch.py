@@ -20,7 +20,7 @@ from headstart.backbones.choose import backbone_named  # noqa: E402
 from headstart.backbones.graph import made_pixels  # noqa: E402
 from headstart.engine import torch_gpu  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
-from headstart.engine.torch_gpu import TorchEngine, available  # noqa: E402
+from headstart.engine.torch_gpu import TorchEngine  # noqa: E402
 from headstart.engine.torch_ops import OPERATORS  # noqa: E402
 from headstart.errors import BackboneError  # noqa: E402
 
@@ -251,9 +251,8 @@ def texts(rows: int, length: int, tokens: int = 50) -> dict[str, np.ndarray]:
 
 def test_a_text_graph_of_any_length_and_its_inputs_stay() -> None:
     graph = text_graph()
-    engine, other = TorchEngine(graph, device="cpu", n_threads=1), OrtEngine(graph)
+    engine, other = TorchEngine(graph, device="cpu"), OrtEngine(graph)
     assert (engine.inputs, engine.outputs) == (other.inputs, other.outputs)
-    threads = torch.get_num_threads()
     for rows, length in ((1, 1), (3, 7), (2, 20)):
         feeds = texts(rows, length)
         before = {name: array.copy() for name, array in feeds.items()}
@@ -263,7 +262,6 @@ def test_a_text_graph_of_any_length_and_its_inputs_stay() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
         for name, array in feeds.items():
             np.testing.assert_array_equal(array, before[name])
-    assert torch.get_num_threads() == threads
 
 
 def test_torch_compile_follows_the_sizes_without_breaks() -> None:
@@ -406,12 +404,12 @@ def test_the_device_is_named_or_found(monkeypatch) -> None:
     with pytest.raises(BackboneError, match="cannot use the device 'toaster'"):
         TorchEngine(graph, device="toaster")
     monkeypatch.setattr(torch_gpu, "_gpu", lambda: None)
-    assert available() == "no CUDA or MPS device"
+    assert TorchEngine.missing() == "torch finds no CUDA or MPS device"
     with pytest.raises(BackboneError, match="no CUDA or MPS device") as caught:
         TorchEngine(graph)
     assert caught.value.fix == "use --engine onnxruntime"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert available() == "torch is not installed"
+    assert TorchEngine.missing().startswith("torch is not installed")
 
 
 def test_importing_it_imports_no_torch() -> None:

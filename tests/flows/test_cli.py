@@ -329,7 +329,7 @@ def test_the_cache_is_shown_trimmed_and_cleared(run, photos, tmp_path):
     fit_json(run, photos, "--backbone", "tiny:image", "--out", tmp_path / "m.headstart")
     held = json.loads(run("cache", "--json")[1])
     assert held["entries"] == 60
-    assert held["bytes"]["features"] >= 60 * 192 * 4
+    assert held["bytes"]["features"] >= 60 * 192 * 2
     run("cache", "--trim", "0")
     assert json.loads(run("cache", "--json")[1])["entries"] == 0
     run("cache", "--clear", "all")

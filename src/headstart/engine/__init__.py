@@ -10,5 +10,6 @@ ENGINES = Registry(
     {
         "onnxruntime": "headstart.engine.ort:OrtEngine",
         "openvino": "headstart.engine.openvino_cpu:OpenVinoEngine",
+        "torch": "headstart.engine.torch_gpu:TorchEngine",
     },
 )

@@ -8,15 +8,16 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 import importlib.util
+import platform
+import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import BackboneError, MissingExtra
+from headstart.errors import BackboneError, ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +25,10 @@ if TYPE_CHECKING:
 _OTHER = "use --engine onnxruntime"
 
 
-def available() -> str:
-    """Why this engine is of no use here, in a few words; an empty string where it is."""
-    if importlib.util.find_spec("torch") is None:
-        return "torch is not installed"
-    return "" if _gpu() else "no CUDA or MPS device"
-
-
 def _gpu() -> str | None:
+    """The device to use; torch, which takes seconds to import, is asked only where a GPU may be."""
+    if not _perhaps():
+        return None
     import torch
 
     with warnings.catch_warnings():
@@ -41,12 +38,22 @@ def _gpu() -> str | None:
         return "mps" if torch.backends.mps.is_available() else None
 
 
+def _perhaps() -> bool:
+    """Whether the system shows a device of NVIDIA's (/dev/dxg under WSL), AMD's or Apple's."""
+    if platform.system() == "Darwin":
+        return platform.machine() == "arm64"
+    if platform.system() == "Windows":
+        return shutil.which("nvidia-smi") is not None
+    dev = Path("/dev")
+    return any(dev.glob("nvidia[0-9]*")) or (dev / "dxg").exists() or (dev / "kfd").exists()
+
+
 class TorchEngine:
     """An ONNX graph, loaded and ready on a device.
 
     Args:
         graph: the model's path or its bytes.
-        n_threads: threads for one run on the processor; by default torch decides.
+        parallel: not used: a device does one run at a time.
         precision: of the weights and products; norms, sums and outputs stay in float32.
         device: "cuda", "mps" or "cpu"; by default the first of cuda and mps that is here.
         compiled: on CUDA, let torch.compile fuse what it can; where it cannot, the graph runs as it is.
@@ -58,12 +65,13 @@ class TorchEngine:
     """
 
     name = "torch"
+    parallel = 1
 
     def __init__(
         self,
         graph: Path | bytes,
-        n_threads: int | None = None,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        parallel: int | None = None,
+        precision: str = "float32",
         device: str | None = None,
         compiled: bool = True,
     ) -> None:
@@ -74,8 +82,13 @@ class TorchEngine:
         from headstart.engine.torch_graph import module_of
 
         self._device = _device(device)
-        self._threads = n_threads if self._device.type == "cpu" else None
-        kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        if precision not in kinds:
+            raise ConfigError(
+                f"torch computes in {' or '.join(kinds)} here, not in {precision}.",
+                fix="leave --precision out",
+            )
+        kind = kinds[precision]
         model = _read(graph)
         self._module = module_of(model, self._device, kind)
         constants = {tensor.name for tensor in model.graph.initializer}
@@ -87,11 +100,32 @@ class TorchEngine:
             several = any(len(_varying(value)) > 1 for value in model.graph.input)
             self._compiled = torch.compile(self._module, dynamic=True if several else None)
 
+    @staticmethod
+    def missing() -> str:
+        """Why it cannot be used here; empty where it can."""
+        if importlib.util.find_spec("torch") is None:
+            return "torch is not installed (pip install 'headstart[train]')"
+        return "" if _gpu() else "torch finds no CUDA or MPS device"
+
+    @staticmethod
+    def precisions() -> tuple[str, ...]:
+        """What it computes in on a device."""
+        return ("float32", "bfloat16")
+
+    @staticmethod
+    def version() -> str:
+        """Of the library, with the device, as both decide how quick it is."""
+        import torch
+
+        gpu = _gpu()
+        named = torch.cuda.get_device_name() if gpu == "cuda" else gpu
+        return f"{torch.__version__} {named}"
+
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Graph input names -> arrays, to output names -> arrays; float32 where they are floats."""
         import torch
 
-        with torch.inference_mode(), _limited(self._threads):
+        with torch.inference_mode():
             given = [self._put(feeds[name]) for name in self.inputs]
             outputs = self._call(given)
             return {name: _array(output) for name, output in zip(self.outputs, outputs)}
@@ -155,18 +189,3 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     tensor = tensor.float() if tensor.dtype.is_floating_point else tensor
     array: np.ndarray = tensor.cpu().contiguous().numpy()
     return array
-
-
-@contextmanager
-def _limited(n_threads: int | None) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    if n_threads is None or n_threads == before:
-        yield
-        return
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -117,7 +117,7 @@ class _Run:
         self.keys: dict[int, bytes] = {}  # of rows on their way through the engine
         self.computed = 0
         self.done = 0
-        self.writer = store.writer(self.graph, backbone.dim)
+        self.writer = store.writer(self.graph, backbone.dim, rounding=True)
         self.engine_used = ""
         self.engine_notes: list[str] = []
 

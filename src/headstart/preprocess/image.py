@@ -134,7 +134,9 @@ def open_image(
         raise UnreadableInput(f"{width} x {height} pixels")
     note = "animated" if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else ""
     try:
-        if least and image.format == "JPEG" and isinstance(data, bytes):  # not the caller's own picture
+        if (
+            least and image.format == "JPEG" and isinstance(data, bytes)
+        ):  # not the caller's own picture
             image.draft(None, (least, least))
         return _to_rgb(_upright(image)), note
     except MemoryError as error:
