@@ -431,4 +431,5 @@ def test_the_starters_agree_with_onnxruntime(name) -> None:
     cosine = (
         (short * expected).sum(1) / np.linalg.norm(short, axis=1) / np.linalg.norm(expected, axis=1)
     )
-    assert cosine.mean() > 0.995  # single smooth pictures of lite0 come down to 0.99
+    # made pictures are harder on lite0 than photos, whose cosine is 0.998 in the mean
+    assert cosine.min() > (0.95 if backbone.modality == "image" else 0.995)
