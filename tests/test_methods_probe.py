@@ -192,6 +192,18 @@ def test_noise_asks_for_a_strong_penalty():
     assert np.abs(logits - logits.mean(1, keepdims=True)).max() < 2
 
 
+def test_with_many_classes_the_search_goes_on_where_strong_penalties_learn_nothing(monkeypatch):
+    monkeypatch.setattr(probe, "_SHARPER", 1)  # as with many rows: the first steps promise little
+    rng = np.random.default_rng(18)
+    codes = rng.permutation(np.arange(1500) % 250)
+    features = (2 * rng.normal(size=(250, 12))[codes] + rng.normal(size=(1500, 12))).astype("f4")
+    config = probe.Config("none", held_out_rows=300)
+    made = probe.fit(features, codes, rng.integers(0, 5, 1500), 250, config)
+    assert made.chosen["path"][0]["log_loss"] > 5.4  # nearly log(250): nothing was learned
+    assert made.chosen["penalty"] < 0.1
+    assert (made.held_out.argmax(1) == codes)[np.isfinite(made.held_out[:, 0])].mean() > 0.2
+
+
 def test_samples_keep_every_class():
     rng = np.random.default_rng(16)
     codes = rng.choice(5, 10_000, p=[0.6, 0.3, 0.09, 0.0095, 0.0005])

@@ -132,7 +132,7 @@ def test_a_mapped_file_is_read_and_left_as_it_was(tmp_path, mode):
 
 
 def test_streaming_never_holds_the_features_in_memory(tmp_path):
-    n, d = 60_000, 128
+    n, d = 60_000, 64
     path = tmp_path / "features.npy"
     np.save(path, np.random.default_rng(0).standard_normal((n, d), dtype=np.float32))
     mapped = np.load(path, mmap_mode="r")

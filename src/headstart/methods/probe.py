@@ -304,13 +304,17 @@ def _cross_validate(
 
 
 def _search(attempt: Callable[[float, Solution | None], _Path]) -> _Path:
-    """Down the decades until the score hardly falls, then half a decade to each side of the best."""
+    """Down the decades until the score hardly falls, then half a decade to each side of the best.
+
+    With many classes nothing is learned at the strong end, where the score does not fall either.
+    """
     best = attempt(float(_PATH[0]), None)
+    top = best.score
     for penalty in _PATH[1:]:
         found = attempt(float(penalty), best.solution)
         gain = best.score - found.score
         best = found if gain > 0 else best
-        if gain <= _PLATEAU * best.score:
+        if gain < 0 or (best.score < 0.9 * top and gain <= _PLATEAU * best.score):
             break
     beside = [attempt(float(best.penalty * step), best.solution) for step in (_HALF, 1 / _HALF)]
     return min([best, *beside], key=lambda path: path.score)
