@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.errors import BackboneError, ConfigError, DataError
+from headstart.errors import BackboneError, ConfigError, DataError, HeadstartError
 from tests_support import COLOURS, paint
 
 WORDS = {"good": "lovely great happy", "bad": "awful broken sad"}
@@ -213,3 +213,24 @@ def test_fitting_loads_no_torch(photos, tmp_path):
         [sys.executable, "-c", code, str(photos), str(PLUGIN)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_fit_can_start_from_an_earlier_bundle(photos, tmp_path):
+    first = hs.fit(photos, backbone="tiny:image", out=tmp_path / "a.headstart")
+    chosen = first.predictor.files.manifest["method"]["chosen"]
+    (photos / "green").rename(photos / "verde")  # one label has another name now
+    again = hs.fit(photos, backbone="tiny:image", start=str(tmp_path / "a.headstart"))
+    assert again.evaluation.metrics["accuracy"].value == 1.0
+    method = again.predictor.files.manifest["method"]["chosen"]
+    assert method["penalty"] == chosen["penalty"]
+    assert method["by"] == "the penalty was given"
+    assert set(again.labels) == {"blue", "red", "verde"}
+
+
+def test_a_start_on_another_backbone_is_refused(photos, reviews, tmp_path):
+    hs.fit(reviews, backbone="tiny:text", out=tmp_path / "a.headstart")
+    with pytest.raises(HeadstartError, match="its head does not fit") as caught:
+        hs.fit(photos, backbone="tiny:image", start=str(tmp_path / "a.headstart"))
+    assert caught.value.fix == "leave --start out"
+    with pytest.raises(HeadstartError, match=r"none\.headstart"):
+        hs.fit(photos, backbone="tiny:image", start=str(tmp_path / "none.headstart"))

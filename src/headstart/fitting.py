@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,18 +24,20 @@ from headstart.config import note
 from headstart.data import doctor
 from headstart.data import split as splitting
 from headstart.data import table as tables
-from headstart.errors import DataError
+from headstart.errors import BundleError, DataError
 from headstart.evaluation import baselines, calibrate
 from headstart.evaluation.measure import measure
 from headstart.features.extract import How, extract, rows_of
 from headstart.features.precision import PRECISIONS, settle
 from headstart.features.store import Store
 from headstart.hashing import hash_parts
+from headstart.manifest import load_tensors
 from headstart.methods import METHODS
 from headstart.methods.probe import Config as ProbeConfig
 from headstart.model import Model, Progress, TemporaryFolder
 from headstart.report import card, content, mistakes, page
 from headstart.runtime.decide import probabilities
+from headstart.runtime.reader import open_bundle
 from headstart.tasks.classification import Classification
 from headstart.types import (
     Backbone,
@@ -44,6 +46,7 @@ from headstart.types import (
     Evaluation,
     Features,
     Finding,
+    Head,
     Split,
     Table,
 )
@@ -91,6 +94,12 @@ class FitConfig:
     cluster: str | None = field(
         default=None,
         metadata=note("compute features on a Ray cluster: auto, local or ray://HOST:PORT"),
+    )
+    start: str | None = field(
+        default=None,
+        metadata=note(
+            "an earlier bundle on the same backbone: quicker where few labels have changed"
+        ),
     )
     test_size: float = field(
         default=0.2, metadata=note("share of rows held out without a test set", low=0.01, high=0.9)
@@ -181,7 +190,7 @@ class Fitting:
             *features.findings,
         )
         with self.stage("fit"):
-            candidate, task, decision = self._learn(train, train_features, split)
+            candidate, task, decision = self._learn(train, train_features, split, backbone)
         with self.stage("evaluate"):
             test_codes = task.encode(targets(tested))
             logits = test_features.values @ candidate.head.weight + candidate.head.bias
@@ -278,25 +287,28 @@ class Fitting:
         return table.take(rows), rows_of(features, rows)
 
     def _learn(
-        self, train: Table, features: Features, split: Split
+        self, train: Table, features: Features, split: Split, backbone: Backbone
     ) -> tuple[Candidate, Classification, Decision]:
         task = Classification.from_targets(targets(train))
         codes = task.encode(targets(train))
         name = "probe" if self.config.method == "auto" else self.config.method
+        settings, begin = getattr(self.config, name, None), {}
+        if self.config.start is not None:
+            known, penalty = known_head(self.config.start, backbone, task.labels)
+            begin = {"start": known}
+            if name == "probe" and not self.config.probe.penalty:
+                settings = dataclasses.replace(self.config.probe, penalty=penalty)
         candidate: Candidate = METHODS.get(name)(
-            features.values, codes, split.folds, len(task.labels), getattr(self.config, name, None)
+            features.values, codes, split.folds, len(task.labels), settings, **begin
         )
-        return (
-            candidate,
-            task,
-            calibrate.calibrate(
-                candidate.held_out,
-                codes,
-                coverage=self.config.coverage,
-                folds=split.folds,
-                rows=candidate.held_out_rows,
-            ),
+        decision = calibrate.calibrate(
+            candidate.held_out,
+            codes,
+            coverage=self.config.coverage,
+            folds=split.folds,
+            rows=candidate.held_out_rows,
         )
+        return candidate, task, decision
 
     def _evaluate(
         self,
@@ -382,6 +394,36 @@ class Fitting:
         return Model(
             predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder
         )
+
+
+def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[Head, float]:
+    """The head of an earlier bundle, for these labels, and the penalty it was fitted with.
+
+    Args:
+        path: the bundle.
+        backbone: what the features come from; the bundle's has to be the same.
+        labels: k labels; one that the bundle does not know begins at zero.
+
+    Raises:
+        BundleError: there is no such bundle, it is damaged, or stands on another backbone.
+    """
+    files = open_bundle(path)
+    manifest = files.manifest
+    if manifest["backbone"]["graph_id"] != backbone.graph_id:
+        raise BundleError(
+            f"{path} stands on {manifest['backbone']['name']} with another graph or preprocessing than "
+            f"{backbone.name} has now: its head does not fit.",
+            fix="leave --start out",
+        )
+    held = load_tensors(files.read("weights.safetensors"), "weights.safetensors")
+    places = {label: i for i, label in enumerate(manifest["task"]["labels"])}
+    weight = np.zeros((backbone.dim, len(labels)), dtype=np.float32)
+    bias = np.zeros(len(labels), dtype=np.float32)
+    for i, label in enumerate(labels):
+        if label in places:
+            weight[:, i] = held["head.weight"][:, places[label]]
+            bias[i] = held["head.bias"][places[label]]
+    return Head(weight, bias), float(manifest["method"]["chosen"].get("penalty", 0.0))
 
 
 def test_rows(table: Table) -> Table:

@@ -424,7 +424,10 @@ class Task(Protocol):
 
 
 class Method(Protocol):
-    """Makes a candidate from features: `fit(features, codes, folds, k, config, rng) -> Candidate`."""
+    """Makes a candidate from features.
+
+    `start` is given only where the user named an earlier bundle: its head, for these classes.
+    """
 
     def __call__(
         self,
@@ -433,6 +436,8 @@ class Method(Protocol):
         folds: np.ndarray,
         n_classes: int,
         config: Any,
+        *,
+        start: Head | None = None,
     ) -> Candidate:
         """See `headstart.methods`."""
         ...
