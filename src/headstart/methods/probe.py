@@ -29,7 +29,10 @@ from headstart.types import Candidate, Head
 _PATH = 10.0 ** np.arange(1.0, -7.0, -1.0)  # from strong to weak; then half steps around the best
 _HALF = 10**0.5
 _ROUGH, _FINE = 3e-3, 1e-3  # the solver's tolerance: to choose a penalty, and in the end;
-_SMALL, _SHARPER = 10**8, 30  # products a pass that cost nothing: there it is so much sharper
+_SMALL, _SHARPER = (
+    6 * 10**8,
+    30,
+)  # with fewer products a pass it is that much sharper, up to so much
 _PLATEAU = 2e-3  # share of the log loss that a decade has to gain for the next to be tried
 _DEFAULT_PENALTY = 0.1  # where nothing can be held out: strong, as there is little data
 _DRAWS = 200  # of the bootstrap that compares weightings
@@ -277,8 +280,8 @@ def _solve(
 
 
 def _tolerance(tolerance: float, rows: Rows, data: _Data) -> float:
-    small = len(rows) * len(rows.spectrum) * data.k * len(data.masks) <= _SMALL
-    return tolerance / _SHARPER if small else tolerance
+    products = len(rows) * len(rows.spectrum) * data.k * len(data.masks)
+    return float(tolerance / np.clip(_SMALL / max(products, 1), 1, _SHARPER))
 
 
 def _cross_validate(
