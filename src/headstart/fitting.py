@@ -294,10 +294,14 @@ class Fitting:
         name = "probe" if self.config.method == "auto" else self.config.method
         settings, begin = getattr(self.config, name, None), {}
         if self.config.start is not None:
-            known, penalty = known_head(self.config.start, backbone, task.labels)
+            known, chosen = known_head(self.config.start, backbone, task.labels)
             begin = {"start": known}
             if name == "probe" and not self.config.probe.penalty:
-                settings = dataclasses.replace(self.config.probe, penalty=penalty)
+                settings = dataclasses.replace(
+                    self.config.probe,
+                    penalty=float(chosen.get("penalty", 0.0)),
+                    class_weight=chosen.get("class_weight", "auto"),
+                )
         candidate: Candidate = METHODS.get(name)(
             features.values, codes, split.folds, len(task.labels), settings, **begin
         )
@@ -396,8 +400,10 @@ class Fitting:
         )
 
 
-def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[Head, float]:
-    """The head of an earlier bundle, for these labels, and the penalty it was fitted with.
+def known_head(
+    path: str, backbone: Backbone, labels: Sequence[str]
+) -> tuple[Head, dict[str, Any]]:
+    """The head of an earlier bundle, for these labels, and what was chosen for it.
 
     Args:
         path: the bundle.
@@ -423,7 +429,7 @@ def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[He
         if label in places:
             weight[:, i] = held["head.weight"][:, places[label]]
             bias[i] = held["head.bias"][places[label]]
-    return Head(weight, bias), float(manifest["method"]["chosen"].get("penalty", 0.0))
+    return Head(weight, bias), dict(manifest["method"]["chosen"])
 
 
 def test_rows(table: Table) -> Table:
