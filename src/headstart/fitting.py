@@ -400,9 +400,7 @@ class Fitting:
         )
 
 
-def known_head(
-    path: str, backbone: Backbone, labels: Sequence[str]
-) -> tuple[Head, dict[str, Any]]:
+def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[Head, dict[str, Any]]:
     """The head of an earlier bundle, for these labels, and what was chosen for it.
 
     Args:

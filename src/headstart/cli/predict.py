@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Optional
 
 import typer
@@ -12,7 +12,7 @@ import typer
 from headstart.cli.show import Progress, command, finish, result, result_json, say
 from headstart.data import table as tables
 from headstart.manifest import atomic_write
-from headstart.runtime.predictor import BundlePredictor
+from headstart.runtime.predictor import BundlePredictor, Run
 from headstart.types import Prediction, Table
 
 COLUMNS = ("input", "label", "probability", "set", "abstained", "reason")
@@ -39,6 +39,10 @@ def predict(
         Optional[str],  # noqa: UP045
         typer.Option(help="column of the inputs in table files (default: guessed)"),
     ] = None,
+    cluster: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="compute on a Ray cluster: auto, local or HOST:PORT"),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="exit status 3 if any input was skipped")
     ] = False,
@@ -58,7 +62,10 @@ def predict(
         names = tuple(str(text) for text in table.inputs)
     with Progress(quiet) as progress:
         predictions = predictor.predict(
-            table.inputs, names, lambda done, total: progress("predict", done, total)
+            table.inputs,
+            names,
+            lambda done, total: progress("predict", done, total),
+            _elsewhere(predictor, cluster, lambda told: progress(told, 0, 0)),
         )
     skipped = [(place, one) for place, one in zip(table.names, predictions) if one.label is None]
     if out is not None:
@@ -73,6 +80,26 @@ def predict(
     if len(skipped) > 5:
         say(f"... and {len(skipped) - 5:,} more: see the column reason")
     finish(len(skipped), strict)
+
+
+def _elsewhere(
+    predictor: BundlePredictor, address: str | None, tell: Callable[[str], None]
+) -> Run | None:
+    """The bundle's graph on a cluster; None for this process."""
+    if not address:
+        return None
+    from headstart.features.cluster import Work, runner
+
+    def work() -> Work:
+        read = predictor.files.read
+        return Work(
+            read("model.onnx"),
+            predictor.preprocess,
+            read("tokenizer.json") if predictor.modality == "text" else None,
+            output="logits",
+        )
+
+    return runner(work, address, tell)
 
 
 def _csv(table: Table, predictions: Sequence[Prediction]) -> str:

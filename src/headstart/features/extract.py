@@ -144,9 +144,9 @@ class _Run:
         size = Pipeline.packet_size(self.backbone.modality)
         packets = packets_of(self._missing(), size)
         if self.how.cluster:
-            from headstart.features import cluster
+            from headstart.features.cluster import run
 
-            yield from cluster.run(packets, self.backbone, self.how, self.say)
+            yield from run(packets, self.backbone, self.how, self.say)
             self.engine_used = self.how.engine
             return
         first = next(packets, None)

@@ -54,6 +54,7 @@ class Pipeline:
         engine: runs the graph.
         tokenizer: content of tokenizer.json, texts only.
         output: which output of the graph is wanted.
+        workers: threads that prepare and run batches; by default one for each processor.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Pipeline:
         engine: Engine,
         tokenizer: bytes | None = None,
         output: str = "features",
+        workers: int | None = None,
     ) -> None:
         self.modality = preprocess.modality
         self._steps = preprocess.steps
         self._engine, self._output = engine, output
+        self._workers = workers or max(threads(), engine.parallel)
         self._encoder = (
             text.TextEncoder(tokenizer, preprocess.steps) if tokenizer is not None else None
         )
@@ -85,7 +88,7 @@ class Pipeline:
             BackboneError: the engine fails, and so does any other.
         """
         tasks = self._image_tasks(packets) if self._encoder is None else self._text_tasks(packets)
-        yield from _ahead(tasks, workers=max(threads(), self._engine.parallel))
+        yield from _ahead(tasks, self._workers)
 
     def _image_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
         for packet in packets:

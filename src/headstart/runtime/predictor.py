@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,9 +13,12 @@ from headstart.engine.ort import OrtEngine
 from headstart.errors import BundleError, UnreadableInput
 from headstart.preprocess import image, text
 from headstart.runtime.decide import decide, unreadable
-from headstart.runtime.pipeline import Pipeline, packets_of
+from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
 from headstart.runtime.reader import BundleFiles, open_bundle
 from headstart.types import Decision, Input, Prediction, Preprocess
+
+Run: TypeAlias = Callable[[Iterable[Packet]], Iterator[Batch]]
+"""Runs a bundle's graph somewhere else, e.g. on a cluster; batches may come back in any order."""
 
 
 class BundlePredictor:
@@ -53,6 +56,7 @@ class BundlePredictor:
         inputs: Sequence[Input],
         names: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        run: Run | None = None,
     ) -> list[Prediction]:
         """One prediction for each input, in order; an unreadable one abstains with the reason.
 
@@ -60,9 +64,10 @@ class BundlePredictor:
             inputs: n pictures or texts (see `headstart.types.Input`).
             names: what to call them; by default paths and texts themselves.
             progress: called with (inputs done, inputs in all).
+            run: what gives the logits; by default this process.
         """
         names = names if names is not None else [_name(value, i) for i, value in enumerate(inputs)]
-        logits, reasons = self.logits(inputs, progress)
+        logits, reasons = self.logits(inputs, progress, run)
         readable = [i for i in range(len(inputs)) if i not in reasons]
         chosen = [names[i] for i in readable]
         answers = iter(decide(logits[readable], chosen, self.labels, self.decision))
@@ -72,13 +77,17 @@ class BundlePredictor:
         ]
 
     def logits(
-        self, inputs: Sequence[Input], progress: Callable[[int, int], None] | None = None
+        self,
+        inputs: Sequence[Input],
+        progress: Callable[[int, int], None] | None = None,
+        run: Run | None = None,
     ) -> tuple[np.ndarray, dict[int, str]]:
         """Logits before calibration.
 
         Args:
             inputs: n pictures or texts.
             progress: called with (inputs done, inputs in all).
+            run: as for `predict`.
 
         Returns:
             (n, k) float32, NaN for unreadable inputs; and input number -> reason for those.
@@ -97,7 +106,7 @@ class BundlePredictor:
 
         done = 0
         size = self.pipeline.packet_size(self.modality)
-        for batch in self.pipeline.run(packets_of(readable(), size)):
+        for batch in (run or self.pipeline.run)(packets_of(readable(), size)):
             reasons.update(batch.unreadable)
             if batch.rows:
                 values[batch.rows] = batch.values
