@@ -20,7 +20,7 @@ from summary import seconds, summarise, times
 
 WIDTH, SHOWN = 420, 620  # of the drawing, and how wide a page shows it
 _LEFT, _RIGHT = 18, 18
-_HEAD, _TITLE, _ROW, _GAP, _FOOT = 104, 27, 33, 15, 40
+_HEAD, _TITLE, _ROW, _GAP, _FOOT = 104, 25, 30, 9, 34
 _PAPER, _INK, _SOFT, _GRID, _CARD = "#fbfaf6", "#1d2733", "#5b6673", "#dedacf", "#ffffff"
 _OURS, _OURS_LIGHT, _PEER = "#0b7a6f", "#5fb3a8", "#a9b2bd"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', Helvetica, Arial, sans-serif"
@@ -106,7 +106,7 @@ def _heading(results: Mapping[str, Any]) -> list[str]:
             65,
             11.5,
             _SOFT,
-            "9x: nine times Headstart's time. %: right answers on test data.",
+            "9×: nine times Headstart's time. %: right answers on test data.",
         ),
         _text(_LEFT, 81, 11.5, _SOFT, escape(where)),
     ]

@@ -10,6 +10,7 @@ of the table below stay the same, a second call only looks the record up.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -96,6 +97,13 @@ def ready(peer: Peer, envs: Path = ENVS) -> dict[str, Any]:
     Returns:
         Its record. It has a "failed" instead of sizes if it cannot be installed.
     """
+    envs.mkdir(parents=True, exist_ok=True)
+    with (envs / f"{peer.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs must not install into one folder
+        return _ready(peer, envs)
+
+
+def _ready(peer: Peer, envs: Path) -> dict[str, Any]:
     folder, kept = envs / peer.name, envs / f"{peer.name}.json"
     wanted = _wanted(peer)
     if kept.is_file():
@@ -103,7 +111,6 @@ def ready(peer: Peer, envs: Path = ENVS) -> dict[str, Any]:
         if record["requirements"] == wanted and ("failed" in record or python_of(folder).exists()):
             return record
     shutil.rmtree(folder, ignore_errors=True)
-    envs.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"name": peer.name, "about": peer.about, "requirements": wanted}
     started = time.perf_counter()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,8 +96,8 @@ def seconds(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """3.4x, 28x."""
-    return f"{value:.{2 if value < 2 else 1 if value < 10 else 0}f}x"
+    """3.4×, 28×."""
+    return f"{value:.{2 if value < 2 else 1 if value < 10 else 0}f}×"
 
 
 def _score(side: Mapping[str, Any], name: str) -> str:
@@ -163,7 +164,7 @@ def environments_table(results: Mapping[str, Any]) -> str:
     ]
     for record in results["environments"]:
         if "failed" in record:
-            lines.append(f"| {record['about']} | {record['failed'][:400]} | | | | |")
+            lines.append(f"| {record['about']} | {_told(record['failed'])} | | | | |")
             continue
         pins = ", ".join(f"{name} {version}" for name, version in _main_versions(record).items())
         install = seconds(record["install_s"]) if record.get("install_s") else ""
@@ -194,7 +195,7 @@ def page(results: Mapping[str, Any], picture: str) -> str:
         for name, kept in results["comparisons"].items()
     ]
     reasons = [
-        f"- {COMPARISONS[name].title}, {tool}: {side['failed']}"
+        f"- {COMPARISONS[name].title}, {tool}: {_told(side['failed'])}"
         for name, kept in results["comparisons"].items()
         for tool, side in kept["sides"].items()
         if side.get("failed") and not side.get("runs")
@@ -217,6 +218,11 @@ def page(results: Mapping[str, Any], picture: str) -> str:
         environments_table(results),
     ]
     return "\n\n".join(parts)
+
+
+def _told(reason: str) -> str:
+    """A reason without this machine's paths, on one line of a table."""
+    return re.sub(r"(?<!\w)/(?:[\w.+-]+/)+", "", reason).replace("|", "/").replace("\n", " ")[:600]
 
 
 def _extra(extra: Mapping[str, Any]) -> str:
