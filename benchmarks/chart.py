@@ -160,9 +160,9 @@ def _bar(tool: str, side: Mapping[str, Any], top: float, low: int, high: int) ->
         told += f' <tspan fill="{_INK}" font-weight="700" dx="3">{times(side["times"])}</tspan>'
     left, start = _LEFT + 10, _place(side["seconds"], low, high)
     return [
-        _text(left, top + 13, 11.5, _INK, label, halo + weight),
+        _text(left, top + 13, 12, _INK, label, halo + weight),
         _text(
-            WIDTH - _RIGHT - 10, top + 13, 11.5, _INK if own else _SOFT, told,
+            WIDTH - _RIGHT - 10, top + 13, 12, _INK if own else _SOFT, told,
             f' text-anchor="end"{halo}{weight}',
         ),
         f'<rect x="{left}" y="{top + 18:.1f}" width="{max(2.0, start - left):.1f}" height="9" rx="2" '

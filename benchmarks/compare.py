@@ -132,8 +132,8 @@ def _import(peer: environments.Peer, room: Room, out: Path) -> float:
     if not path.is_file():
         say(f"import of {peer.about} ...")
         python = environments.python_of(room.envs / peer.name)
-        times = 1 if room.quick else 3
-        took = environments.import_seconds(python, peer.imports, peer.vision, times)
+        how = {"times": 1, "warm": False} if room.quick else {}
+        took = environments.import_seconds(python, peer.imports, peer.vision, **how)
         path.write_text(json.dumps(took) + "\n", "utf-8")
     return json.loads(path.read_text("utf-8"))
 
@@ -165,6 +165,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget the runs kept in OUT")
     parser.add_argument(
         "--docs", action="store_true", help="write tables and picture into docs/explain"
+    )
+    parser.add_argument(
+        "--no-imports", action="store_true", help="leave the environments' table out"
     )
     given = parser.parse_args()
     if not given.data.is_dir():
@@ -207,10 +210,11 @@ def main() -> None:
         sides = compare(comparison, room, out / "runs", repeats)
         found = {"sides": sides, "extra": comparison.after(room)}
         results["comparisons"][name] = found
-        results["environments"] = brought(room, results["comparisons"], out / "runs")
         found["summary"] = summary.summarise(comparison, sides)
         write(results, out, docs=False)
         say(f"  {summary.seconds(time.perf_counter() - started)}")
+    if not given.no_imports:
+        results["environments"] = brought(room, results["comparisons"], out / "runs")
     write(results, out, docs=given.docs)
     print(summary.table(results))
     print()

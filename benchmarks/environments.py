@@ -194,19 +194,26 @@ def megabytes(folder: Path) -> float:
     return total / 1e6
 
 
-def import_seconds(python: Path, module: str, vision: bool = False, times: int = 3) -> float:
+def import_seconds(
+    python: Path, module: str, vision: bool = False, times: int = 3, warm: bool = True
+) -> float:
     """Wall time of a whole process that imports a module and does nothing else; median.
 
-    One import before the measured ones compiles the byte code and fills the file cache.
+    Args:
+        python: the interpreter.
+        module: what is imported.
+        vision: whether torchvision is repaired beforehand.
+        times: how often.
+        warm: whether one more import before the measured ones fills the file cache.
     """
     folder = str(ROOT / "benchmarks" / "peers")
     before = f"import sys; sys.path.insert(0, {folder!r}); import _torchvision; " if vision else ""
     seconds = []
-    for _ in range(times + 1):
+    for _ in range(times + warm):
         started = time.perf_counter()
         _run(python, "-c", f"{before}import {module}")
         seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:])
+    return statistics.median(seconds[-times:])
 
 
 def main() -> None:

@@ -88,9 +88,9 @@ def _goal(goal: Goal, sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def seconds(value: float) -> str:
-    """0.034 s, 2.31 s, 45 s, 12 min 5 s."""
+    """0.034 s, 2.31 s, 45 s, 12.1 min."""
     if value >= 600:
-        return f"{value // 60:.0f} min {value % 60:.0f} s"
+        return f"{value / 60:.1f} min"
     digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f} s"
 
