@@ -18,7 +18,6 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def say(text: str) -> None:
 
 
 def compare(
-    comparison: Comparison, room: Room, out: Path, repeats: int | None
+    comparison: Comparison, room: Room, out: Path, repeats: int | None, only_kept: bool
 ) -> dict[str, dict[str, Any]]:
     """Run all sides in turn, in alternating order; what was run before is only read.
 
@@ -48,6 +47,7 @@ def compare(
         room: what the runs need.
         out: the folder of the single runs.
         repeats: how often each side is run, if not as the table says.
+        only_kept: whether nothing is run that was not run before.
 
     Returns:
         Name of a side -> its runs, and why it failed if it did.
@@ -57,7 +57,7 @@ def compare(
     for number in range(max(_times(side, repeats) for side in sides)):
         for side in sides if number % 2 == 0 else reversed(sides):
             if number < _times(side, repeats) and "failed" not in found[side.name]:
-                kept = _one(comparison, side, number, room, out)
+                kept = _one(comparison, side, number, room, out, only_kept)
                 if "failed" in kept:
                     found[side.name]["failed"] = kept["failed"]
                 else:
@@ -69,19 +69,23 @@ def _times(side: Side, repeats: int | None) -> int:
     return side.repeats if repeats is None else repeats
 
 
-def _one(comparison: Comparison, side: Side, number: int, room: Room, out: Path) -> dict[str, Any]:
-    """One run, from its file if there is one; a failure is kept until --fresh or its file goes."""
+def _one(
+    comparison: Comparison, side: Side, number: int, room: Room, out: Path, only_kept: bool
+) -> dict[str, Any]:
+    """One run, from its file if there is one; what failed is tried again next time."""
     slug = "".join(letter if letter.isalnum() else "-" for letter in side.name.lower())
     path = out / f"{comparison.name}.{slug}.{number}.json"
     if path.is_file():
         return json.loads(path.read_text("utf-8"))
+    if only_kept:
+        return {"failed": "not run"}
     say(f"  {side.name}, run {number + 1} ...")
     try:
         kept: dict[str, Any] = asdict(side.run(room, number))
         say(f"    {summary.seconds(kept['wall_s'])}")
-    except Failed as failure:
-        kept = {"failed": str(failure)}
+    except (Failed, OSError, KeyError, ValueError) as failure:  # the others still count
         say(f"    {failure}")
+        return {"failed": str(failure) or type(failure).__name__}
     path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     return kept
 
@@ -201,18 +205,17 @@ def main() -> None:
         "environments": [],
     }
     repeats = 1 if given.quick and given.repeats is None else given.repeats
-    for name in given.only:
-        comparison = COMPARISONS[name]
+    for name, comparison in COMPARISONS.items():
         if given.quick and not any(side.quick for side in comparison.sides):
             continue
-        say(f"{name}: {comparison.title}")
-        started = time.perf_counter()
-        sides = compare(comparison, room, out / "runs", repeats)
-        found = {"sides": sides, "extra": comparison.after(room)}
-        results["comparisons"][name] = found
-        found["summary"] = summary.summarise(comparison, sides)
-        write(results, out, docs=False)
-        say(f"  {summary.seconds(time.perf_counter() - started)}")
+        wanted = name in given.only
+        if wanted:
+            say(f"{name}: {comparison.title}")
+        sides = compare(comparison, room, out / "runs", repeats, only_kept=not wanted)
+        if wanted or any(side["runs"] for side in sides.values()):
+            found = {"sides": sides, "summary": summary.summarise(comparison, sides)}
+            results["comparisons"][name] = found | {"extra": comparison.after(room)}
+            write(results, out, docs=False)
     if not given.no_imports:
         results["environments"] = brought(room, results["comparisons"], out / "runs")
     write(results, out, docs=given.docs)

@@ -29,7 +29,7 @@ ENVS = ROOT / "runs" / "envs"
 TORCH = "torch==2.13.0"
 TORCHVISION = "torchvision==0.28.0"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
-_PATIENCE = 600  # seconds
+_PATIENCE = 1800  # seconds for one step of an installation
 # came with the virtual environment or with pip itself, not with the peer
 _OF_THE_VENV = {"pip", "setuptools", "wheel"}
 
@@ -45,7 +45,6 @@ class Peer:
         imports: the module whose import time is measured.
         vision: whether it needs torchvision.
         runners: the scripts in benchmarks/peers that it runs.
-        doubtful: whether it may not install at all: then that is asked first, for ten minutes at most.
     """
 
     name: str
@@ -54,7 +53,6 @@ class Peer:
     imports: str
     vision: bool
     runners: tuple[str, ...]
-    doubtful: bool = False
 
 
 PEERS = {
@@ -73,7 +71,7 @@ PEERS = {
              ("transformers==5.23.0", "accelerate==1.15.0", "datasets==5.2.0", "scikit-learn==1.9.1"),
              "transformers.trainer", False, ("trainer_finetune.py",)),
         Peer("autogluon", "AutoGluon MultiModal", ("autogluon.multimodal==1.6.3",),
-             "autogluon.multimodal", True, ("autogluon_fit.py",), doubtful=True),
+             "autogluon.multimodal", True, ("autogluon_fit.py",)),
     )
 }  # fmt: skip
 
@@ -133,26 +131,23 @@ def _install(peer: Peer, folder: Path) -> None:
     python = python_of(folder)
     limits = folder / "constraints.txt"
     limits.write_text("\n".join([TORCH, *([TORCHVISION] if peer.vision else [])]) + "\n", "utf-8")
-    if peer.doubtful:
-        asked = ("install", "--dry-run", "-c", limits, TORCH, *peer.requirements)
-        _run(python, *_PIP, *asked, timeout=_PATIENCE)
     _run(python, *_PIP, "install", TORCH)
     if peer.vision:
         _run(python, *_PIP, "install", "--no-deps", TORCHVISION)
     _run(python, *_PIP, "install", "-c", limits, *peer.requirements)
 
 
-def _run(*words: str | Path, timeout: float | None = None) -> None:
+def _run(*words: str | Path) -> None:
     try:
         done = subprocess.run(
             [str(word) for word in words],
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout,
+            timeout=_PATIENCE,
         )
     except subprocess.TimeoutExpired as late:
-        raise NotInstallable(f"no answer from pip's resolver in {late.timeout:.0f} s") from late
+        raise NotInstallable(f"stopped after {late.timeout:.0f} s") from late
     if done.returncode:
         raise NotInstallable(_refusal(done.stderr or done.stdout))
 
@@ -216,6 +211,12 @@ def import_seconds(
     return statistics.median(seconds[-times:])
 
 
+def forget_failure(record: Path) -> None:
+    """Let an environment that could not be installed be tried again."""
+    if record.is_file() and "failed" in json.loads(record.read_text("utf-8")):
+        record.unlink()
+
+
 def main() -> None:
     """Make the environments and print what is in them."""
     parser = argparse.ArgumentParser(description="Makes a virtual environment for each peer.")
@@ -224,6 +225,7 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        forget_failure(given.envs / f"{name}.json")  # asked for by name: try again
         record = ready(PEERS[name], given.envs)
         print(
             f"  {record['failed']}"
