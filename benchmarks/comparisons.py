@@ -658,5 +658,5 @@ def _parts() -> tuple[Comparison, ...]:
 
 
 COMPARISONS = {
-    one.name: one for one in (_image_fit(), *_image_rates(), _text_rate(), *_parts(), *_text_fits())
+    one.name: one for one in (_image_fit(), *_text_fits(), *_image_rates(), _text_rate(), *_parts())
 }

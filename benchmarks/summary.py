@@ -20,7 +20,7 @@ def summarise(comparison: Comparison, sides: Mapping[str, Mapping[str, Any]]) ->
 
     Returns:
         "sides": for each side that ran its seconds, memory, scores and how many times as fast
-        Headstart is; "goals": each with the value reached and whether it is kept.
+        Headstart is and by how many points its accuracy is higher; "goals": each with the value reached and whether it is kept.
     """
     found: dict[str, Any] = {}
     for name, side in sides.items():
@@ -32,6 +32,8 @@ def summarise(comparison: Comparison, sides: Mapping[str, Mapping[str, Any]]) ->
     for name, side in found.items():
         if ours and "seconds" in side and name != HEADSTART:
             side["times"] = side["seconds"] / ours
+            if "accuracy" in side and "accuracy" in found[HEADSTART]:
+                side["points"] = 100 * (found[HEADSTART]["accuracy"] - side["accuracy"])
     return {"sides": found, "goals": [_goal(goal, found) for goal in comparison.goals]}
 
 
@@ -75,13 +77,15 @@ def _goal(goal: Goal, sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     if goal.limit:
         value = side.get(goal.of)
         text = f"under {goal.limit:g} {goal.unit}"
-        return {"text": text, "value": value, "kept": None if value is None else value < goal.limit}
+        kept = None if value is None else value < goal.limit
+        return {"of": goal.against, "text": text, "value": value, "kept": kept}
     value = side.get("times")
     if goal.ratio >= 1:
         text = f"{goal.ratio:g} times as fast"
     else:
         text = f"at most {1 / goal.ratio:.3g} times the time"
-    return {"text": text, "value": value, "kept": None if value is None else value >= goal.ratio}
+    kept = None if value is None else value >= goal.ratio
+    return {"of": goal.against, "text": text, "value": value, "kept": kept}
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -108,9 +112,11 @@ def _score(side: Mapping[str, Any], name: str) -> str:
     return f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else text
 
 
-def _goals(found: Sequence[Mapping[str, Any]]) -> str:
+def _goals(found: Sequence[Mapping[str, Any]], tool: str) -> str:
     marks = {True: "kept", False: "**missed**", None: "not measured"}
-    return "; ".join(f"{goal['text']}: {marks[goal['kept']]}" for goal in found)
+    return "; ".join(
+        f"{goal['text']}: {marks[goal['kept']]}" for goal in found if goal["of"] == tool
+    )
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -124,7 +130,7 @@ def table(results: Mapping[str, Any]) -> str:
         found = summarise(comparison, kept["sides"])
         for place, (tool, side) in enumerate(found["sides"].items()):
             job = comparison.title if not place else ""
-            aim = _goals(found["goals"]) if not place else ""
+            aim = _goals(found["goals"], tool)
             if "failed" in side:
                 lines.append(
                     f"| {job} | {tool} | {side['failed'].split(':')[0]} | | | | | | {aim} |"
@@ -134,12 +140,19 @@ def table(results: Mapping[str, Any]) -> str:
                 job,
                 tool,
                 _time(side),
-                f"{times(side['times'])} as fast" if "times" in side else "",
+                _beside(side),
             ]
             cells += [seconds(side["cpu_s"]), f"{side['peak_mb']:,.0f} MB"]
             cells += [_score(side, "accuracy"), _score(side, "macro_f1"), aim]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _beside(side: Mapping[str, Any]) -> str:
+    if "times" not in side:
+        return ""
+    text = f"{times(side['times'])} as fast"
+    return f"{text}, {side['points']:+.1f} points" if "points" in side else text
 
 
 def _time(side: Mapping[str, Any]) -> str:
@@ -159,18 +172,17 @@ def _time(side: Mapping[str, Any]) -> str:
 def environments_table(results: Mapping[str, Any]) -> str:
     """What each tool brings along."""
     lines = [
-        "| tool | packages | on disk | import | pip install | versions |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| tool | packages | on disk | import | versions |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for record in results["environments"]:
         if "failed" in record:
-            lines.append(f"| {record['about']} | {_told(record['failed'])} | | | | |")
+            lines.append(f"| {record['about']} | {_told(record['failed'])} | | | |")
             continue
         pins = ", ".join(f"{name} {version}" for name, version in _main_versions(record).items())
-        install = seconds(record["install_s"]) if record.get("install_s") else ""
         lines.append(
             f"| {record['about']} | {record['packages']} | {record['megabytes']:,.0f} MB | "
-            f"{seconds(record['import_s'])} | {install} | {pins} |"
+            f"{seconds(record['import_s'])} | {pins} |"
         )
     return "\n".join(lines)
 
