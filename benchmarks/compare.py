@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -183,6 +184,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure what is not measured yet, then write everything."""
     given = arguments()
+    # ends as an interrupt does, so that the process being measured is ended too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     out = given.out.absolute()
     if given.fresh:
         for part in ("runs", "work"):

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,11 @@ def process(
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-        status, usage, seconds = _wait(child, started, timeout)
+        try:
+            status, usage, seconds = _wait(child, started, timeout)
+        finally:
+            if child.returncode is None:  # we are interrupted: it must not go on by itself
+                os.killpg(child.pid, signal.SIGKILL)
         out.seek(0)
         errors.seek(0)
         said, complaints = (file.read().decode("utf-8", "replace") for file in (out, errors))
@@ -95,7 +100,7 @@ def _wait(child: subprocess.Popen[bytes], started: float, timeout: float) -> tup
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode, usage, seconds
         if seconds > timeout:
-            os.killpg(child.pid, 9)
+            os.killpg(child.pid, signal.SIGKILL)
             os.wait4(child.pid, 0)
             child.returncode = -9
             raise Failed(f"stopped after {timeout:.0f} s")
