@@ -11,14 +11,17 @@ JOBS ?= 2
 SLOW := train or starter or browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fast slow starters bench lock clean
+.PHONY: help demo test lint fast slow starters bench bench-figures bench-peers bench-growth \
+  bench-quick bench-envs lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 	@echo "make lint   the checks alone"
-	@echo "make bench  measures the figures of docs/explain/figures.md (DATA=folder of the open data sets)"
+	@echo "make bench  measures the figures of docs/explain/figures.md, also beside other tools, each in an"
+	@echo "            environment of its own (DATA=folder of the open data sets, ENVS=folder for those)"
+	@echo "make bench-quick  a part of it, one run each (bench-figures, bench-peers, bench-growth: one part)"
 	@echo "make lock   writes the lock files anew from what is installed in .venv"
-	@echo "make clean  removes .venv, demo/ and all caches in this folder"
+	@echo "make clean  removes .venv, demo/, results and all caches in this folder (not the peers' runs/envs)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
@@ -87,13 +90,35 @@ test: $(VENV)/.test-ready
 	@$(MAKE) --no-print-directory slow
 
 DATA ?= ../shared/data
-bench: $(VENV)/.test-ready
+ENVS ?= runs/envs
+# e.g. BENCH="--docs", "--fresh", "--only few-shot", "--repeats 1": see benchmarks/compare.py --help
+BENCH ?=
+
+# one after the other, also under make -j: they would take each other's processors
+bench: starters
+	@$(MAKE) --no-print-directory bench-figures
+	@$(MAKE) --no-print-directory bench-peers
+	@$(MAKE) --no-print-directory bench-growth
+
+bench-figures: starters
 	@$(BIN)/python benchmarks/figures.py --data $(DATA) --out runs/figures
+
+bench-peers: starters
+	@$(BIN)/python benchmarks/compare.py --data $(DATA) --envs $(ENVS) $(BENCH)
+
+bench-growth: starters
+	@$(BIN)/python benchmarks/growth.py --out runs/growth
+
+bench-quick: starters
+	@$(BIN)/python benchmarks/compare.py --quick --data $(DATA) --envs $(ENVS) $(BENCH)
+
+bench-envs: $(VENV)/.test-ready
+	@$(BIN)/python benchmarks/environments.py --envs $(ENVS)
 
 lock: $(VENV)/.test-ready
 	@$(BIN)/python scripts/lock.py
 
 clean:
-	rm -rf $(VENV) demo runs/figures dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-	  .import_linter_cache
+	rm -rf $(VENV) demo runs/figures runs/bench runs/bench-quick runs/growth dist build \
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
