@@ -176,6 +176,9 @@ def test_nothing_to_compute_starts_nothing(monkeypatch, tmp_path):
 def test_what_is_said_without_ray_and_without_a_cluster(monkeypatch):
     with pytest.raises(ConfigError, match="can be joined at 127"):
         cluster._join(None, "127.0.0.1:1", {})
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ConfigError, match="can be joined at 127"):
+        cluster._join(None, "auto", {})
     with pytest.raises(ConfigError, match="not an address"):
         cluster._join(None, "somewhere", {})
     with pytest.raises(ConfigError, match="Ray Client"):

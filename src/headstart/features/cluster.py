@@ -444,6 +444,8 @@ def _start(ray: Any, quiet: dict[str, Any]) -> None:
 
 def _join(ray: Any, address: str, quiet: dict[str, Any]) -> None:
     """A connection to a cluster that runs already."""
+    if address == "auto":  # as Ray reads it; asked here first, as Ray waits for minutes
+        address = os.environ.get("RAY_ADDRESS") or "auto"
     if address.startswith("ray://"):
         raise ConfigError(
             f"--cluster {address}: Ray Data does not work through the Ray Client (ray://).",
@@ -462,7 +464,7 @@ def _join(ray: Any, address: str, quiet: dict[str, Any]) -> None:
     except Exception as error:
         told = f"No Ray cluster can be joined at {address}: {' '.join(str(error).split())[:300]}"
         if address == "auto" and isinstance(error, ConnectionError):
-            told = "No Ray cluster runs on this machine, and RAY_ADDRESS names none that answers."
+            told = "No Ray cluster runs on this machine, and RAY_ADDRESS names none."
         raise ConfigError(
             told, fix="start one with ray start --head, or use --cluster local"
         ) from error
