@@ -93,7 +93,7 @@ class FitConfig:
     )
     cluster: str | None = field(
         default=None,
-        metadata=note("compute features on a Ray cluster: auto, local or ray://HOST:PORT"),
+        metadata=note("compute features on a Ray cluster: auto, local or HOST:PORT"),
     )
     start: str | None = field(
         default=None,

@@ -41,7 +41,7 @@ class How:
     Attributes:
         engine: name of an engine of the table `headstart.engine.ENGINES`, or "auto".
         precision: "float32" or "bfloat16"; each has rows of its own in the store.
-        cluster: address of a Ray cluster ("auto", "local", "ray://..."); empty for this process.
+        cluster: "auto", "local" or HOST:PORT of a Ray cluster; empty for this process.
     """
 
     engine: str = "auto"
@@ -144,10 +144,11 @@ class _Run:
         size = Pipeline.packet_size(self.backbone.modality)
         packets = packets_of(self._missing(), size)
         if self.how.cluster:
-            from headstart.features.cluster import run
+            from headstart.features.cluster import engine_of, run
 
-            yield from run(packets, self.backbone, self.how, self.say)
-            self.engine_used = self.how.engine
+            for batch in run(packets, self.backbone, self.how, self.say):
+                self.engine_used = engine_of(self.how)
+                yield batch
             return
         first = next(packets, None)
         if first is None:  # all known: nothing is loaded
