@@ -20,6 +20,7 @@ def checkpoint(folder: Path, weights: str) -> str:
     config = {
         "architecture": "tf_efficientnet_lite0",
         "num_classes": 0,
+        "num_features": model.num_features,
         "mean": _lite0.MEAN,
         "std": _lite0.STD,
         "input_size": [3, 224, 224],
