@@ -165,7 +165,9 @@ def test_a_process_is_measured_and_its_last_line_read():
     done = process([sys.executable, "-c", "print('noise'); print('{\"accuracy\": 1}')"])
     assert done.result == {"accuracy": 1}
     assert done.cpu_s > 0
-    assert 1 < done.peak_mb < 500
+    assert (
+        done.peak_mb > 1
+    )  # no upper bound: until a child is another program, it is as large as we are
     with pytest.raises(Failed, match="ended with 3"):
         process([sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(Failed, match="stopped after"):

@@ -7,7 +7,6 @@ one engine on one thread. Placing work, moving data and starting dead workers an
 from __future__ import annotations
 
 import importlib.util
-import io
 import itertools
 import logging
 import os
@@ -332,9 +331,8 @@ def _sent(content: Any) -> tuple[int, bytes]:
         picture, _ = image.open_image(content)  # one in memory travels as its pixels
     except UnreadableInput as error:
         return _BROKEN_KIND, error.reason.encode()
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(picture), allow_pickle=False)
-    return _PIXELS_KIND, buffer.getvalue()
+    pixels = np.asarray(picture)  # uint8 (h, w, 3)
+    return _PIXELS_KIND, len(pixels).to_bytes(8, "little") + pixels.tobytes()
 
 
 def _packet(row: dict[str, Any]) -> tuple[list[tuple[int, Any]], dict[int, str]]:
@@ -345,7 +343,11 @@ def _packet(row: dict[str, Any]) -> tuple[list[tuple[int, Any]], dict[int, str]]
         if kind == _BROKEN_KIND:
             bad[number] = data.decode()
         elif kind == _PIXELS_KIND:
-            packet.append((number, np.load(io.BytesIO(data), allow_pickle=False)))
+            height, pixels = (
+                int.from_bytes(data[:8], "little"),
+                np.frombuffer(data, np.uint8, -1, 8),
+            )
+            packet.append((number, pixels.reshape(height, -1, 3)))
         else:
             packet.append((number, data.decode() if kind == _TEXT_KIND else data))
     return packet, bad
@@ -411,8 +413,9 @@ def _hushed() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123  a file descriptor is what is needed
-        os.dup2(nowhere.fileno(), 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     try:
         yield
     finally:
