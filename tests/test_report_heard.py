@@ -42,3 +42,37 @@ def test_no_english_sentence_is_left_on_a_chinese_page(kind, photos, reviews, tm
         model = hs.fit(tmp_path / "p", backbone="tiny:image")
     assert english(model.html("en"))  # the check can see English
     assert english(model.html("zh")) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "failing failed on this graph (device lost)",
+        "openvino does not run this graph; onnxruntime does (no such operator)",
+        "features in int8: 94 % of the ten nearest neighbours stay, mean cosine 0.9440, "
+        "cross-validated accuracy 80.1 instead of 81.0 %.",
+        "features in bfloat16: 99 % of the ten nearest neighbours stay, mean cosine 0.9998.",
+        "Not all features could be kept (No space left on device: /x): the next run computes them again.",
+        "make room on the disk, or move the cache: set HEADSTART_CACHE to another folder",
+        "leave --precision out: float32 keeps what is lost here",
+        "The index of the features kept in /x was damaged (file is not a database): 12 entries could be "
+        "read, what is missing is computed again.",
+    ],
+)
+def test_what_the_machinery_says_has_a_chinese_form(sentence):
+    from headstart.report.overheard import chinese
+
+    told = chinese(sentence)
+    assert told != sentence
+    assert re.search("[\u4e00-\u9fff]", told)
+    assert "（交叉验证准确率  %" not in told
+
+
+def test_a_fit_in_int8_is_told_in_chinese(photos):
+    from headstart.features import precision
+    from headstart.report.overheard import chinese
+
+    found = precision.Comparison(0.9, 0.99, 0.8, 0.7, 0.01)
+    assert chinese(f"features in int8: {found}.") == (
+        "特征以 int8 精度计算：十个最近邻中 90 % 不变，平均余弦 0.9900（交叉验证准确率 70.0 %，float32 为 80.0 %）。"
+    )

@@ -284,9 +284,15 @@ class _Run:
         """What went wrong with the machinery; the features are sound all the same."""
         if self.engine_notes:
             yield Finding("engine", "info", "; ".join(self.engine_notes))
-        for sentence in (*self.store.notes, self.writer.full):
-            if sentence:
-                yield Finding("store", "warning", sentence, "headstart cache shows the store")
+        for sentence in self.store.notes:
+            yield Finding("store", "info", sentence)
+        if self.writer.full:
+            yield Finding(
+                "store",
+                "warning",
+                f"Not all features could be kept ({self.writer.full}): the next run computes them again.",
+                "make room on the disk, or move the cache: set HEADSTART_CACHE to another folder",
+            )
 
 
 def tokenizer_of(backbone: Backbone) -> bytes | None:

@@ -71,6 +71,28 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r"([\d,]+) texts are longer than the backbone reads \(([\d,]+) tokens\): their ends are not seen",
      r"\1 条文本超过骨干模型的长度上限（\2 个 token）：末尾未被读取"),
     (r"put what matters first, or split the texts", r"请把重点放在前面，或拆分文本"),
+    # engines, precision, the store
+    (r"(\w+) failed on this graph \((.+)\)", r"推理引擎 \1 运行这个模型时出错（\2）"),
+    (r"(\w+) does not run this graph \((.+)\)", r"推理引擎 \1 不能运行这个模型（\2）"),
+    (r"(\w+) does not run this graph; (\w+) does \((.+)\)", r"推理引擎 \1 不能运行这个模型，改用 \2（\3）"),
+    (r"features in (\w+): (\d+) % of the ten nearest neighbours stay, mean cosine (\S+)\.",
+     r"特征以 \1 精度计算：十个最近邻中 \2 % 不变，平均余弦 \3。"),
+    (r"features in (\w+): (\d+) % of the ten nearest neighbours stay, mean cosine (\S+), "
+     r"cross-validated accuracy (\S+) instead of (\S+) %\.",
+     r"特征以 \1 精度计算：十个最近邻中 \2 % 不变，平均余弦 \3（交叉验证准确率 \4 %，float32 为 \5 %）。"),
+    (r"leave --precision out: float32 keeps what is lost here",
+     r"请去掉 --precision：float32 能保留这里损失的信息"),
+    (r"Not all features could be kept \((.+)\): the next run computes them again\.",
+     r"有些特征未能保存（\1）：下次运行会重新计算。"),
+    (r"make room on the disk, or move the cache: set HEADSTART_CACHE to another folder",
+     r"请腾出磁盘空间，或把 HEADSTART_CACHE 设为别的文件夹"),
+    (r"Kept features cannot be read and are computed again \((.+)\)\.",
+     r"已保存的特征无法读取，将重新计算（\1）。"),
+    (r"The index of the features kept in (.+) was gone: they are computed again\.",
+     r"\1 中特征的索引丢失，特征将重新计算。"),
+    (r"The index of the features kept in (.+) was damaged \((.+)\): ([\d,]+) entries could be read, "
+     r"what is missing is computed again\.",
+     r"\1 中特征的索引已损坏（\2）：读出 \3 条，其余重新计算。"),
     # what a reader of the numbers must know
     (r"([\d,]+) rows? ha(?:ve|s) (?:labels|a label) that the model never saw(?: \((.+)\))?: left out of the scores",
      r"\1 行的标签是模型从未见过的（\2），未计入得分"),
