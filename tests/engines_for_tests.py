@@ -110,3 +110,14 @@ class Ruined(Rounded):
             draw = np.random.default_rng(0)
             answer["features"] = draw.normal(size=answer["features"].shape).astype(np.float32)
         return answer
+
+
+class Wrong(Quick):
+    """The quickest, and a little off in one number."""
+
+    name = "wrong"
+
+    def run(self, feeds):
+        answer = {name: values.copy() for name, values in super().run(feeds).items()}
+        answer["features"][0, 0] += 0.05
+        return answer

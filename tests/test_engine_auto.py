@@ -148,3 +148,30 @@ def test_out_of_memory_is_said_as_such(only, monkeypatch):
     monkeypatch.setattr(made._engine, "run", full)
     with pytest.raises(BackboneError, match="not enough memory"):
         made.run(FEEDS)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "wrong"])
+def test_an_engine_that_computes_something_else_is_not_used(only, wanted):
+    only("wrong")
+    made, said = engine(wanted=wanted)
+    expected = ENGINES.get("onnxruntime")(backbone_named("tiny:image").graph).run(FEEDS)
+    assert made.run(FEEDS)["features"].tobytes() == expected["features"].tobytes()
+    assert made.chosen == "onnxruntime"
+    assert "wrong computes something else on this graph than onnxruntime does" in made.notes
+    assert said == made.notes
+
+
+@pytest.mark.starter
+@pytest.mark.parametrize("name", ["starter:lite0", "starter:minilm", "starter:e5"])
+def test_openvino_computes_what_onnxruntime_does_or_is_not_used(name):
+    if why := ENGINES.get("openvino").missing():
+        pytest.skip(why)
+    backbone = backbone_named(name, offline=True)
+    feeds = {"pixels": np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)}
+    if backbone.modality == "text":
+        ids = np.array([[101, 2054, 2003, 102], [101, 2003, 102, 0]])
+        feeds = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
+    made = AutoEngine(backbone.graph, backbone.graph_id, wanted="openvino")
+    found = made.run(feeds)["features"]
+    expected = ENGINES.get("onnxruntime")(backbone.graph).run(feeds)["features"]
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())

@@ -26,6 +26,7 @@ from headstart.types import Engine
 DEFAULT = "onnxruntime"
 _ENOUGH = 200  # inputs: for fewer a second of measuring does not pay
 _SECONDS = 0.25  # a turn of measuring; each engine has two
+_TOLERANCE = 1e-3  # of the size of an output: how far float32 on two engines may be apart
 _BETTER = 1.1  # how much quicker another engine has to be to be taken for the default one
 
 
@@ -109,13 +110,14 @@ class AutoEngine:
 
     def _choose(self, feeds: Mapping[str, np.ndarray]) -> Engine:
         if not self._measure:
-            return self._first(self._names)
+            engine = self._first(self._names)
+            return engine if engine.name == DEFAULT else self._agreeing([engine], feeds)[0]
         known = self._remembered()
         if known in self._names:
             return self._first([known, *(name for name in self._names if name != known)])
         if self._rows < _ENOUGH:
             return self._first(self._names)
-        engines = self._opened()
+        engines = self._agreeing(self._opened(), feeds)
         rates = measure(engines, feeds)
         best = max(rates, key=lambda name: rates[name] * (_BETTER if name == DEFAULT else 1))
         self._names = [best, *(name for name in self._names if name != best)]
@@ -137,6 +139,27 @@ class AutoEngine:
                 if not self._names:
                     raise
         return engines
+
+    def _agreeing(self, engines: list[Engine], feeds: Mapping[str, np.ndarray]) -> list[Engine]:
+        """Those that compute what the default engine computes: a library's bug must not pass for speed.
+
+        In reduced precision nothing is expected to agree so closely (see `headstart.features.precision`).
+        """
+        if self.precision != "float32":
+            return engines
+        default = next((one for one in engines if one.name == DEFAULT), None)
+        default = default or self._open(DEFAULT)
+        expected = default.run(feeds)
+        kept = []
+        for engine in engines:
+            if engine is default or agree(engine, feeds, expected):
+                kept.append(engine)
+            elif engine.name in self._names:
+                self._names.remove(engine.name)
+                self._note(
+                    f"{engine.name} computes something else on this graph than {DEFAULT} does"
+                )
+        return kept or [default]
 
     def _first(self, names: Sequence[str]) -> Engine:
         """The first of these that loads the graph."""
@@ -196,6 +219,29 @@ def usable(precision: str = "float32") -> list[str]:
         if not engine.missing() and precision in engine.precisions():
             found.append(name)
     return found
+
+
+def agree(
+    engine: Engine, feeds: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> bool:
+    """Whether an engine gives the expected outputs, up to `_TOLERANCE` of their size.
+
+    Args:
+        engine: float32.
+        feeds: one batch.
+        expected: output name -> values, from the default engine.
+    """
+    try:
+        found = engine.run(feeds)
+    except Exception:  # noqa: BLE001  whatever a library raises: this engine is not for this graph
+        return False
+    for name, values in expected.items():
+        if name not in found or found[name].shape != values.shape:
+            return False
+        size = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+        if not np.abs(found[name] - values).max(initial=0.0) <= _TOLERANCE * max(size, 1e-12):
+            return False
+    return True
 
 
 def measure(engines: Sequence[Engine], feeds: Mapping[str, np.ndarray]) -> dict[str, float]:

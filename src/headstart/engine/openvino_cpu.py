@@ -64,8 +64,9 @@ class OpenVinoEngine:
                 f"OpenVINO {self.version()} cannot load the graph: {lines[-1].strip()[:300]}",
                 fix="use --engine onnxruntime",
             ) from error
-        self.inputs = tuple(node.any_name for node in self._compiled.inputs)
-        self.outputs = tuple(node.any_name for node in self._compiled.outputs)
+        # what is fused with an output shares its port: a port can have several names
+        self._ports = [sorted(node.get_names()) for node in self._compiled.inputs]
+        self._results = [sorted(node.get_names()) for node in self._compiled.outputs]
         self._own = threading.local()  # a request serves one run at a time
 
     @staticmethod
@@ -91,11 +92,16 @@ class OpenVinoEngine:
         request = getattr(self._own, "request", None)
         if request is None:
             request = self._own.request = self._compiled.create_infer_request()
-        request.infer({name: feeds[name] for name in self.inputs}, share_inputs=True)
-        # copied: the request's own memory is written anew by the next run
-        return {
-            name: np.array(request.get_output_tensor(i).data) for i, name in enumerate(self.outputs)
+        given = {
+            port: next(feeds[name] for name in names if name in feeds)
+            for port, names in enumerate(self._ports)
         }
+        request.infer(given, share_inputs=True)
+        found: dict[str, np.ndarray] = {}
+        for port, names in enumerate(self._results):
+            # copied: the request's own memory is written anew by the next run
+            found |= dict.fromkeys(names, np.array(request.get_output_tensor(port).data))
+        return found
 
 
 @functools.cache

@@ -73,6 +73,8 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r"put what matters first, or split the texts", r"请把重点放在前面，或拆分文本"),
     # engines, precision, the store
     (r"(\w+) failed on this graph \((.+)\)", r"推理引擎 \1 运行这个模型时出错（\2）"),
+    (r"(\w+) computes something else on this graph than (\w+) does",
+     r"推理引擎 \1 对这个模型的计算结果与 \2 不一致，未采用"),
     (r"(\w+) does not run this graph \((.+)\)", r"推理引擎 \1 不能运行这个模型（\2）"),
     (r"(\w+) does not run this graph; (\w+) does \((.+)\)", r"推理引擎 \1 不能运行这个模型，改用 \2（\3）"),
     (r"features in (\w+): (\d+) % of the ten nearest neighbours stay, mean cosine (\S+)\.",
