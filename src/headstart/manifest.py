@@ -7,6 +7,7 @@ target is the old one or the new one, never half of one.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -29,13 +30,20 @@ _MAX_HEADER = 10 << 20  # bytes
 _MAX_TENSORS = 20_000
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut (a no-op where folders cannot be opened)."""
+def sync_folder(folder: Path) -> None:
+    """Make a new or changed name survive a power cut, where folders can be opened and fsynced at all.
+
+    Args:
+        folder: the folder that holds the name.
+    """
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
     finally:
         os.close(handle)
 
@@ -61,7 +69,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _umask() -> int:
@@ -85,13 +93,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
         for folder in (temporary, *(f for f in temporary.rglob("*") if f.is_dir())):
-            _sync_folder(folder)
+            sync_folder(folder)
         temporary.chmod(0o777 & ~_umask())
         _replace_folder(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _replace_folder(new: Path, path: Path) -> None:

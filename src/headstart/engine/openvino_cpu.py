@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: often quicker than onnxruntime, and bfloat16 where the processor has it."""
+"""OpenVINO on the processor: a second engine there, with bfloat16 where the processor has it."""
 
 from __future__ import annotations
 

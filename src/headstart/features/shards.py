@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.manifest import sync_folder
+
 SHARD_BYTES = 64 << 20  # a full shard: the least that trimming removes
 _BLOCK_BYTES = 8 << 20  # read, checked and copied at once
 _NAME = re.compile(r"[0-9a-f]{32}\.(f16|f32)")
@@ -160,7 +162,7 @@ def append(path: Path, offset: int, rows: np.ndarray) -> None:
             data = data[os.write(handle, data) :]
         os.fsync(handle)
         if new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except FileNotFoundError:
         raise
     except BaseException:
@@ -177,17 +179,3 @@ def cut(path: Path, offset: int) -> None:
             os.truncate(path, offset)
         else:
             path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a power cut, where folders can be opened and fsynced at all."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
-            raise
-    finally:
-        os.close(handle)
