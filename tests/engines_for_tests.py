@@ -12,6 +12,7 @@ class Base:
     """onnxruntime under another name."""
 
     name = "base"
+    batch = 1
     able = ("float32",)
 
     def __init__(self, graph, parallel=None, precision="float32"):

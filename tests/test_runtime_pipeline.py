@@ -39,8 +39,8 @@ class Watched:
 
     name = "watched"
 
-    def __init__(self, inner, parallel=2):
-        self.inner, self.parallel = inner, parallel
+    def __init__(self, inner, parallel=2, batch=1):
+        self.inner, self.parallel, self.batch = inner, parallel, batch
         self.lock = threading.Lock()
         self.now = self.most = self.runs = 0
 
@@ -54,6 +54,21 @@ class Watched:
         finally:
             with self.lock:
                 self.now -= 1
+
+
+def test_an_engine_that_wants_larger_batches_gets_them():
+    def runs(make, name, contents, batch):
+        engine = Watched(OrtEngine(backbone_named(name).graph), batch=batch)
+        found = list(make(engine).run([list(enumerate(contents))]))
+        return engine.runs, sorted(row for batch in found for row in batch.rows)
+
+    for make, name, contents in (
+        (images, "tiny:image", pictures(64)),
+        (texts, "tiny:text", ["a word"] * 256),
+    ):
+        (many, one), (few, four) = runs(make, name, contents, 1), runs(make, name, contents, 4)
+        assert many == 4 * few
+        assert one == four == list(range(len(contents)))
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 40])
@@ -137,7 +152,7 @@ def test_the_bits_do_not_depend_on_the_processors(monkeypatch, threads):
 
 def test_an_error_of_the_engine_reaches_the_caller():
     class Broken:
-        name, parallel = "broken", 2
+        name, parallel, batch = "broken", 2, 1
 
         def run(self, feeds):
             raise RuntimeError("no more")

@@ -12,6 +12,8 @@ import torch
 from _shared import Stages, arguments, pictures_of, report, scores
 from autogluon.multimodal import MultiModalPredictor
 
+TIME_LIMIT = 600  # seconds of training; it then keeps the best of what it has
+
 
 def checkpoint(folder: Path, weights: str) -> str:
     """The network as a folder of the kind that AutoGluon takes in place of a name."""
@@ -56,6 +58,7 @@ def main() -> None:
                 "env.num_gpus": 0,
             },
             seed=given.seed,
+            time_limit=TIME_LIMIT,
         )
         stages.end("fit")
         said = [str(label) for label in predictor.predict(test.drop(columns="label"))]

@@ -378,6 +378,8 @@ class Engine(Protocol):
     Attributes:
         name: of the table of engines.
         parallel: how many calls of `run` are worth making at once, from threads of their own.
+        batch: how many times as large as for a processor a batch should be: 1 for a processor, more
+            for a device that is only busy with many inputs at once.
     """
 
     @property
@@ -388,6 +390,11 @@ class Engine(Protocol):
     @property
     def parallel(self) -> int:
         """How many calls of `run` are worth making at once."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many times as large as for a processor a batch should be."""
         ...
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -70,6 +70,7 @@ class AutoEngine:
         self._lock = threading.Lock()
         # not known before it is chosen; more runs than the engine wants at once only wait for each other
         self.parallel = threads()
+        self.batch = max(ENGINES.get(known).batch for known in self._names)
 
     @property
     def chosen(self) -> str:

@@ -31,6 +31,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    batch = 1
 
     def __init__(
         self, graph: Path | bytes, parallel: int | None = None, precision: str = "float32"

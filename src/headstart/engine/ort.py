@@ -27,6 +27,7 @@ class OrtEngine:
     """
 
     name = "onnxruntime"
+    batch = 1
 
     def __init__(
         self, graph: Path | bytes, parallel: int | None = None, precision: str = "float32"

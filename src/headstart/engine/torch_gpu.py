@@ -66,6 +66,7 @@ class TorchEngine:
 
     name = "torch"
     parallel = 1
+    batch = 32
 
     def __init__(
         self,

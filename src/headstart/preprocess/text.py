@@ -18,8 +18,10 @@ from headstart.errors import UnreadableInput
 from headstart.types import Input
 
 MAX_CHARACTERS = 1_000_000
-_BATCH_TOKENS = 4096  # tokens a batch, padding included: large enough to fill two cores
-_BATCH_ROWS = 64
+_BATCH_TOKENS = (
+    256  # a batch, padding included: small, what it writes stays in the processor's cache
+)
+_BATCH_ROWS = 32
 
 
 def content(source: Input) -> str:
@@ -78,17 +80,24 @@ class TextEncoder:
         return ids, np.array([bool(one.overflowing) for one in encoded], dtype=bool)
 
     @staticmethod
-    def batches(ids: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def batches(
+        ids: Sequence[np.ndarray], larger: int = 1
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Batches of rows sorted by length, so that padding costs next to nothing.
+
+        Args:
+            ids: token ids, one array a text.
+            larger: how many times as large as for a processor (see `headstart.types.Engine`).
 
         Yields:
             The rows' numbers (b,), and the graph's inputs, each int64 (b, t).
         """
+        most, tokens = larger * _BATCH_ROWS, larger * _BATCH_TOKENS
         order = np.argsort([len(row) for row in ids], kind="stable")[::-1]
         start = 0
         while start < len(order):
             longest = max(1, len(ids[order[start]]))
-            rows = order[start : start + max(1, min(_BATCH_ROWS, _BATCH_TOKENS // longest))]
+            rows = order[start : start + max(1, min(most, tokens // longest))]
             start += len(rows)
             yield rows, pad([ids[row] for row in rows])
 

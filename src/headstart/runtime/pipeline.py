@@ -92,8 +92,8 @@ class Pipeline:
 
     def _image_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
         for packet in packets:
-            for start in range(0, len(packet), IMAGE_BATCH):
-                some = packet[start : start + IMAGE_BATCH]
+            for start in range(0, len(packet), IMAGE_BATCH * self._engine.batch):
+                some = packet[start : start + IMAGE_BATCH * self._engine.batch]
                 yield lambda some=some: self._images(some)  # type: ignore[misc]
 
     def _images(self, some: Packet) -> Batch:
@@ -118,7 +118,7 @@ class Pipeline:
         assert self._encoder is not None
         for packet in packets:
             ids, cut = self._encoder.encode([content for _, content in packet])
-            for numbers, feeds in self._encoder.batches(ids):
+            for numbers, feeds in self._encoder.batches(ids, self._engine.batch):
                 rows = [packet[i][0] for i in numbers]
                 notes = ["truncated" if cut[i] else "" for i in numbers]
                 yield lambda rows=rows, feeds=feeds, notes=notes: Batch(  # type: ignore[misc]
