@@ -47,7 +47,7 @@ def compare(
         comparison: the row of the table.
         room: what the runs need.
         out: the folder of the single runs.
-        repeats: how often each side is run, if not as the table says.
+        repeats: how often a side is run at most, if fewer than the table says.
         only_kept: whether nothing is run that was not run before.
 
     Returns:
@@ -67,7 +67,7 @@ def compare(
 
 
 def _times(side: Side, repeats: int | None) -> int:
-    return side.repeats if repeats is None else repeats
+    return side.repeats if repeats is None else min(side.repeats, repeats)
 
 
 def _one(
@@ -163,7 +163,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--envs", type=Path, default=environments.ENVS, help="peers' environments")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="runs Headstart")
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), default=list(COMPARISONS))
-    parser.add_argument("--repeats", type=int, help="of every side, instead of the table's")
+    parser.add_argument("--repeats", type=int, help="of a side at most")
     parser.add_argument(
         "--quick", action="store_true", help="one repeat, the cheap sides, fewer texts"
     )
