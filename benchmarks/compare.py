@@ -1,6 +1,7 @@
 """Compares Headstart with its peers, side by side, in one run.
 
     python benchmarks/compare.py --data DIR [--out DIR] [--envs DIR] [--only NAME ...] [--repeats N]
+                                 [--without SIDE ...]
                                  [--quick] [--fresh] [--docs]
 
 DIR holds the open data sets trashnet, clinc150 and financial_phrasebank. Each run is saved as it comes
@@ -19,6 +20,7 @@ import json
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,12 @@ def say(text: str) -> None:
 
 
 def compare(
-    comparison: Comparison, room: Room, out: Path, repeats: int | None, only_kept: bool
+    comparison: Comparison,
+    room: Room,
+    out: Path,
+    repeats: int | None,
+    only_kept: bool,
+    without: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Run all sides in turn, in alternating order; what was run before is only read.
 
@@ -49,6 +56,7 @@ def compare(
         out: the folder of the single runs.
         repeats: how often a side is run at most, if fewer than the table says.
         only_kept: whether nothing is run that was not run before.
+        without: names of sides that are not run now; what they took before is read.
 
     Returns:
         Name of a side -> its runs, and why it failed if it did.
@@ -58,7 +66,7 @@ def compare(
     for number in range(max(_times(side, repeats) for side in sides)):
         for side in sides if number % 2 == 0 else reversed(sides):
             if number < _times(side, repeats) and "failed" not in found[side.name]:
-                kept = _one(comparison, side, number, room, out, only_kept)
+                kept = _one(comparison, side, number, room, out, only_kept or side.name in without)
                 if "failed" in kept:
                     found[side.name]["failed"] = kept["failed"]
                 else:
@@ -163,6 +171,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--envs", type=Path, default=environments.ENVS, help="peers' environments")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="runs Headstart")
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), default=list(COMPARISONS))
+    parser.add_argument("--without", nargs="+", default=[], help="names of sides not to run now")
     parser.add_argument("--repeats", type=int, help="of a side at most")
     parser.add_argument(
         "--quick", action="store_true", help="one repeat, the cheap sides, fewer texts"
@@ -214,7 +223,7 @@ def main() -> None:
         wanted = name in given.only
         if wanted:
             say(f"{name}: {comparison.title}")
-        sides = compare(comparison, room, out / "runs", repeats, only_kept=not wanted)
+        sides = compare(comparison, room, out / "runs", repeats, not wanted, given.without)
         if wanted or any(side["runs"] for side in sides.values()):
             found = {"sides": sides, "summary": summary.summarise(comparison, sides)}
             results["comparisons"][name] = found | {"extra": comparison.after(room)}
