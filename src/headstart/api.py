@@ -15,7 +15,8 @@ from headstart.compute import generator
 from headstart.data import table as tables
 from headstart.errors import DataError
 from headstart.evaluation.measure import measure
-from headstart.fitting import FitConfig, Fitting, targets, test_rows, unseen
+from headstart.fit_config import FitConfig
+from headstart.fitting import Fitting, targets, test_rows, unseen
 from headstart.model import Model, Progress
 from headstart.report import page
 from headstart.runtime.predictor import BundlePredictor

@@ -8,9 +8,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,23 @@ import numpy as np
 import headstart
 from headstart.backbones.choose import backbone_for
 from headstart.bundle import save as bundle
+from headstart.bundle.earlier import known_head
 from headstart.compute import generator
-from headstart.config import note
 from headstart.data import doctor
 from headstart.data import split as splitting
 from headstart.data import table as tables
-from headstart.errors import BundleError, DataError
+from headstart.errors import DataError
 from headstart.evaluation import baselines, calibrate
 from headstart.evaluation.measure import measure
 from headstart.features.extract import How, extract, rows_of
-from headstart.features.precision import PRECISIONS, settle
+from headstart.features.precision import settle
 from headstart.features.store import Store
+from headstart.fit_config import FitConfig
 from headstart.hashing import hash_parts
-from headstart.manifest import load_tensors
 from headstart.methods import METHODS
-from headstart.methods.probe import Config as ProbeConfig
 from headstart.model import Model, Progress, TemporaryFolder
 from headstart.report import card, content, mistakes, page
 from headstart.runtime.decide import probabilities
-from headstart.runtime.reader import open_bundle
 from headstart.tasks.classification import Classification
 from headstart.types import (
     Backbone,
@@ -46,74 +43,11 @@ from headstart.types import (
     Evaluation,
     Features,
     Finding,
-    Head,
     Split,
     Table,
 )
 
 _CHECKED_INPUTS = 16  # held-out inputs that a bundle is checked on
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """Settings of `fit`: keywords in Python, flags on the command line, keys in a TOML file."""
-
-    test: str | None = field(
-        default=None, metadata=note("data to measure on; without it, rows are held out", flag=False)
-    )
-    input: str | None = field(
-        default=None, metadata=note("column of the inputs (default: guessed)")
-    )
-    target: str | None = field(
-        default=None, metadata=note("column of the labels (default: guessed)")
-    )
-    split: str | None = field(
-        default=None, metadata=note("column that says train, val or test (default: guessed)")
-    )
-    group: str | None = field(
-        default=None,
-        metadata=note("column of groups that must not be torn apart, e.g. the patient"),
-    )
-    backbone: str = field(
-        default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
-    )
-    method: str = field(default="auto", metadata=note("how to learn; auto takes the probe"))
-    engine: str = field(
-        default="auto",
-        metadata=note(
-            "what runs the backbone: onnxruntime, openvino, torch; auto takes the fastest here"
-        ),
-    )
-    precision: str = field(
-        default="auto",
-        metadata=note(
-            "what the backbone computes in; auto takes less than float32 only where it changes nothing",
-            choices=PRECISIONS,
-        ),
-    )
-    cluster: str | None = field(
-        default=None,
-        metadata=note("compute features on a Ray cluster: auto, local or HOST:PORT"),
-    )
-    start: str | None = field(
-        default=None,
-        metadata=note(
-            "an earlier bundle on the same backbone: quicker where few labels have changed"
-        ),
-    )
-    test_size: float = field(
-        default=0.2, metadata=note("share of rows held out without a test set", low=0.01, high=0.9)
-    )
-    coverage: float = field(
-        default=0.9,
-        metadata=note("share of prediction sets meant to hold the truth", low=0.5, high=0.999),
-    )
-    seed: int = field(
-        default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
-    )
-    lang: str = field(default="en", metadata=note("language of the report", choices=("en", "zh")))
-    offline: bool = field(default=False, metadata=note("never try to download anything"))
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
 
 
 class Fitting:
@@ -398,36 +332,6 @@ class Fitting:
         return Model(
             predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder
         )
-
-
-def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[Head, dict[str, Any]]:
-    """The head of an earlier bundle, for these labels, and what was chosen for it.
-
-    Args:
-        path: the bundle.
-        backbone: what the features come from; the bundle's has to be the same.
-        labels: k labels; one that the bundle does not know begins at zero.
-
-    Raises:
-        BundleError: there is no such bundle, it is damaged, or stands on another backbone.
-    """
-    files = open_bundle(path)
-    manifest = files.manifest
-    if manifest["backbone"]["graph_id"] != backbone.graph_id:
-        raise BundleError(
-            f"{path} stands on {manifest['backbone']['name']} with another graph or preprocessing than "
-            f"{backbone.name} has now: its head does not fit.",
-            fix="leave --start out",
-        )
-    held = load_tensors(files.read("weights.safetensors"), "weights.safetensors")
-    places = {label: i for i, label in enumerate(manifest["task"]["labels"])}
-    weight = np.zeros((backbone.dim, len(labels)), dtype=np.float32)
-    bias = np.zeros(len(labels), dtype=np.float32)
-    for i, label in enumerate(labels):
-        if label in places:
-            weight[:, i] = held["head.weight"][:, places[label]]
-            bias[i] = held["head.bias"][places[label]]
-    return Head(weight, bias), dict(manifest["method"]["chosen"])
 
 
 def test_rows(table: Table) -> Table:

@@ -13,7 +13,7 @@ from headstart import api
 from headstart.cli.evaluate import measured
 from headstart.cli.flags import add_flags
 from headstart.cli.show import Progress, command, finish, result, result_json, say
-from headstart.fitting import FitConfig
+from headstart.fit_config import FitConfig
 from headstart.manifest import atomic_write
 from headstart.model import Model
 
