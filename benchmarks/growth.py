@@ -143,7 +143,7 @@ def made_up_backbone(folder: Path) -> Any:
         sha256="0" * 64,
         preprocess=Preprocess("text", ({"step": "tokenize", "max_length": 64},)),
         graph=folder / "made-up.onnx",
-        graph_id="made-up",
+        graph_id="0" * 64,
         tokenizer=folder / "tokenizer.json",
     )
 
