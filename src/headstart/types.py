@@ -284,6 +284,88 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """How far probabilities can be believed, on the rows measured.
+
+    Attributes:
+        ece: expected calibration error of the answers' probabilities: the mean gap between what they
+            promise and how often they are right, over 15 bins of equally many rows.
+        before: the same of the logits' plain softmax, before calibration.
+        noise: what a perfectly calibrated model would show on so many rows: the 95 % point of its ece,
+            simulated. A smaller ece than this is no sign of bad calibration.
+        bins: for each bin, least probable first: mean probability, share of right answers, rows.
+    """
+
+    ece: float
+    before: float
+    noise: float
+    bins: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class RiskCurve:
+    """What withholding the least certain answers buys, on the rows measured.
+
+    Attributes:
+        answered: shares of the rows that are answered, from small to 1.
+        accuracy: of those answers, one value for each share.
+    """
+
+    answered: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the accuracy grows with the labels, and what more of them would bring.
+
+    Attributes:
+        rows: numbers of training rows, ascending; the last is all of them.
+        accuracy: on rows that were held out, one for each number, with intervals over draws.
+        more: how many more labels the extrapolation is for; 0 where none is dared.
+        gain: by how much the accuracy would rise with them, with a 95 % interval; None without one.
+        note: how it was made, or why there is no extrapolation.
+    """
+
+    rows: tuple[int, ...]
+    accuracy: tuple[Metric, ...]
+    more: int = 0
+    gain: Metric | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The same model and protocol on several splits of the data.
+
+    Attributes:
+        metrics: name -> mean over the splits, with a 95 % interval for the mean (Nadeau and Bengio
+            2003, as the splits share rows).
+        n: splits.
+        values: name -> one value a split.
+    """
+
+    metrics: Mapping[str, Metric]
+    n: int
+    values: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was answered and what was withheld, on the rows measured.
+
+    Attributes:
+        share: share of the rows that were answered, with its interval.
+        accuracy: of the answers, with its interval; None where nothing was answered.
+        reasons: reason -> rows withheld for it.
+    """
+
+    share: Metric
+    accuracy: Metric | None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How good a model is, on which rows, and how sure.
 
@@ -300,6 +382,13 @@ class Evaluation:
         set_size: mean size of the prediction sets; None without sets.
         skipped: rows of this split that could not be measured, with the reason.
         notes: sentences a reader of the numbers must know.
+        reliability: how far the probabilities can be believed.
+        risk: what withholding the least certain answers buys.
+        answered: what was answered, where the model withholds answers.
+        learning: how the accuracy grows with the labels.
+        repeats: the scores over several splits, where they were asked for.
+        leaked: how many measured rows, or rows very like them, were also learned from.
+        without_leaked: the metrics without those rows; empty where there are none.
     """
 
     metrics: Mapping[str, Metric]
@@ -314,6 +403,13 @@ class Evaluation:
     set_size: float | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    reliability: Reliability | None = None
+    risk: RiskCurve | None = None
+    answered: Answered | None = None
+    learning: LearningCurve | None = None
+    repeats: Repeats | None = None
+    leaked: int = 0
+    without_leaked: Mapping[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -323,14 +419,31 @@ class Decision:
     Attributes:
         temperature: logits are divided by it before the softmax.
         coverage: the share of prediction sets meant to hold the truth, e.g. 0.9.
-        set_threshold: labels with probability >= this belong to the set (the top label always does).
+        set_threshold: labels with probability >= this belong to the set (the top label always does);
+            for sets "aps" the mass of probability that a set holds.
         abstain_below: answers with a lower probability are withheld; 0 never withholds.
+        scale: (k,) what logits are multiplied by, before the temperature; empty: nothing (vector
+            scaling, Guo et al. 2017).
+        shift: (k,) what is then added; empty: nothing.
+        sets: how prediction sets are made: "lac", "aps", or "class" (LAC with a threshold for each
+            class, which then covers every class as stated).
+        class_thresholds: (k,) for sets "class"; empty otherwise.
+        familiar_above: inputs whose familiarity (see `headstart.runtime.familiar`) is lower are refused
+            as unlike the training data; None never refuses.
+        at_precision: what the answers' share of right ones was meant to be, where `abstain_below` was
+            chosen for it; None otherwise.
     """
 
     temperature: float = 1.0
     coverage: float = 0.9
     set_threshold: float = 0.0
     abstain_below: float = 0.0
+    scale: tuple[float, ...] = ()
+    shift: tuple[float, ...] = ()
+    sets: Literal["lac", "aps", "class"] = "lac"
+    class_thresholds: tuple[float, ...] = ()
+    familiar_above: float | None = None
+    at_precision: float | None = None
 
 
 @dataclass(frozen=True)
