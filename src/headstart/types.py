@@ -43,6 +43,7 @@ class Roles:
     target: str | None = None
     split: str | None = None
     group: str | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Table:
         source: what was read, as the user would type it.
         split: n of "train", "val", "test", where the data says so.
         groups: n group names (rows of one group never straddle a split), where the data says so.
+        times: n points in time, where a column of them was named: dates as in ISO 8601 (UTC where the
+            data gives offsets) or plain numbers, never both (see `headstart.data.times`).
         skipped: rows that were left out while reading.
         notes: what was guessed or repaired while reading, one sentence each, for the user.
     """
@@ -71,6 +74,7 @@ class Table:
     source: str
     split: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    times: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -91,6 +95,7 @@ class Table:
             targets=None if self.targets is None else pick(self.targets),
             split=None if self.split is None else pick(self.split),
             groups=None if self.groups is None else pick(self.groups),
+            times=None if self.times is None else pick(self.times),
         )
 
 

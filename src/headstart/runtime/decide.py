@@ -27,7 +27,7 @@ def decide(
         decision: temperature and thresholds.
     """
     p = probabilities(logits, decision)
-    sets = prediction_set(p, decision.set_threshold)
+    sets = prediction_sets(p, decision)
     order = np.argsort(-p, axis=1, kind="stable")
     predictions = []
     for i, name in enumerate(names):
@@ -51,3 +51,13 @@ def decide(
 def unreadable(name: str, reason: str) -> Prediction:
     """The answer for an input that could not be read."""
     return Prediction(input=name, label=None, probability=None, abstained=True, reason=reason)
+
+
+def prediction_sets(probabilities: np.ndarray, decision: Decision) -> np.ndarray:
+    """Which labels belong to each row's prediction set, (n, k) bool.
+
+    Args:
+        probabilities: (n, k), calibrated.
+        decision: how sets are made.
+    """
+    return prediction_set(probabilities, decision.set_threshold)
