@@ -486,6 +486,8 @@ def tiny() -> content.Report:
     p = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.55, 0.45], [0.1, 0.9]])
     measured = replace(
         evaluation(p, codes, labels),
+        coverage=1.0,
+        set_size=2.0,
         reliability=trust.reliability(p, codes),
         risk=trust.risk(p, codes),
         answered=trust.answered(p, codes, 0.95, 0),

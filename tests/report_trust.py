@@ -31,12 +31,15 @@ DECIDED = Decision(
 
 def calm(p: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """The probabilities scaled by the temperature with the least loss."""
+
     def scaled(heat: float) -> np.ndarray:
         q = np.maximum(p, 1e-12) ** (1 / heat)
         return q / q.sum(axis=1, keepdims=True)
 
     rows = np.arange(len(p))
-    return scaled(min(np.arange(0.6, 6, 0.1), key=lambda heat: -np.log(scaled(heat)[rows, codes]).mean()))
+    return scaled(
+        min(np.arange(0.6, 6, 0.1), key=lambda heat: -np.log(scaled(heat)[rows, codes]).mean())
+    )
 
 
 def reliability(p: np.ndarray, codes: np.ndarray, bins: int = 15) -> Reliability:
@@ -103,7 +106,9 @@ def repeats(metrics: dict[str, Metric], n: int = 5, spread: float = 0.012) -> Re
         if name != "log_loss"
     }
     means = {
-        name: Metric(float(np.mean(v)), float(np.mean(v)) - 0.02, float(np.mean(v)) + 0.02)
+        name: Metric(
+            float(np.mean(v)), float(np.mean(v)) - 0.02, min(float(np.mean(v)) + 0.02, 1.0)
+        )
         for name, v in values.items()
     }
     return Repeats(means, n, values)

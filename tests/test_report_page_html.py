@@ -155,7 +155,7 @@ def test_reasons_that_differ_in_their_numbers_are_one_group():
     for skip in skipped:
         assert skip.reason in told
     same = tuple(Skipped(f"{n}.jpg", "5 x 5 pixels") for n in range(9))
-    told = " ".join(read(page.render(dataclasses.replace(ex.waste(40), skipped=same))).text)
+    told = " ".join(read(page.render(dataclasses.replace(ex.reviews(40), skipped=same))).text)
     assert told.count("5 x 5 pixels") == 2  # the group, and what to do next
 
 

@@ -16,7 +16,9 @@ UNIT = plots.Axis(0.0, 1.0, ((0.0, "0"), (1.0, "100")), "%")
 def places(markup, kind, *names):
     """The attributes in percent of all marks of a class."""
     tags = re.findall(rf'<(?:circle|line) class="{kind}"[^>]*>', str(markup))
-    return [tuple(float(re.search(rf' {name}="([\d.]+)%"', tag)[1]) for name in names) for tag in tags]
+    return [
+        tuple(float(re.search(rf' {name}="([\d.]+)%"', tag)[1]) for name in names) for tag in tags
+    ]
 
 
 @given(shares, st.booleans(), st.sampled_from([0.02, 0.1, 0.3]))

@@ -49,9 +49,9 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"look at them: several texts in one cell, or a cut one\?",
      r"请检查：是否一格中有多条文本，或文本被截断？"),
     # splits by time
-    (r"the latest ([\d,]+) of ([\d,]+) rows held out, (.+) to (.+)",
+    (r"the latest ([\d,]+) of ([\d,]+) rows held out, ([^;]+) to ([^;]+)",
      r"把 \2 行中最晚的 \1 行留作测量（\3 至 \4）"),
-    (r"learned from (.+) to (.+)", r"用 \1 至 \2 的数据学习"),
+    (r"learned from ([^;]+) to ([^;]+)", r"用 \1 至 \2 的数据学习"),
     (r"the folds of the cross-validation are blocks of time", r"交叉验证按时间段划分"),
     (r"([\d,]+) later rows are learned from, as their ([\d,]+) groups have earlier rows too",
      r"\1 行较晚的数据也参与学习，因为它们所属的 \2 个组有更早的数据"),

@@ -40,7 +40,9 @@ TRUST: dict[str, tuple[str, str]] = {
         "A perfectly calibrated model stays below {noise} points at this size: take the probabilities with care.",
         "完美校准的模型在这个数据量下不会超过 {noise} 个百分点：请谨慎看待这些概率。"),
     "calibration.caption": (
-        "Dots are {bins:,} groups of about {n:,} answers with a 95 % interval each. On the dashed line, "
+        "Each dot is one of {bins:,} groups of about {n:,} answer with a 95 % interval. On the dashed line, "
+        "what is promised is kept."
+        "|Each dot is one of {bins:,} groups of about {n:,} answers with a 95 % interval. On the dashed line, "
         "what is promised is kept.",
         "每个点是约 {n:,} 个回答（共 {bins:,} 组），竖线为 95% 置信区间。虚线上表示说到做到。"),
     "calibration.title": ("Promised probability and share of right answers", "回答的概率与答对的比例"),
@@ -129,9 +131,9 @@ TRUST: dict[str, tuple[str, str]] = {
         "The same model was made and measured {n:,} times, each time on another split.",
         "同样的模型在 {n:,} 种不同的划分上各训练和测量一次。"),
     "repeats.caption": (
-        "Dots are the splits; above them their mean with its 95 % interval, which knows that the splits "
+        "Dots are the splits, in %; above them their mean with its 95 % interval, which knows that the splits "
         "share rows.",
-        "下方每个点为一次划分；上方为均值及其 95% 置信区间（已考虑各划分共用数据）。"),
+        "下方每个点为一次划分（%）；上方为均值及其 95% 置信区间（已考虑各划分共用数据）。"),
     "repeats.short": (
         "Over {n:,} splits of the data: {metric} {value} ({low} to {high}).",
         "在 {n:,} 种划分上：{metric} {value}（{low} 至 {high}）。"),

@@ -80,12 +80,13 @@ def _calibration(evaluation: Evaluation, decision: Decision, w: Words) -> Block 
     bins = [(mean, right, n) for mean, right, n in one.bins if n and math.isfinite(mean + right)]
     if not bins:
         return Block(w("calibration"), told=(*first, *told))
-    lowest = min(min(mean, right) for mean, right, _ in bins)
+    ends = [wilson(right, n) for _, right, n in bins]
+    lowest = min(min(mean, low) for (mean, _, _), (low, _) in zip(bins, ends))
     x = plots.shares([lowest], w("axis.promised"), full=True)
     y = plots.shares([lowest], w("axis.kept"), full=True)
     marks = [plots.diagonal(x, y)]
-    for mean, right, n in bins:
-        marks.append(plots.span("whisker", x, y, mean, *wilson(right, n)))
+    for (mean, right, _), (low, high) in zip(bins, ends):
+        marks.append(plots.span("whisker", x, y, mean, low, high))
         marks.append(plots.dot("dot", x, y, (mean, right)))
     desc = w("sep").join(
         w("calibration.point", promised=w.percent(mean, 0), right=w.percent(right, 0), n=n)
@@ -254,7 +255,7 @@ def _repeats(one: Repeats | None, w: Words) -> Block | None:
     x = plots.shares(spread, "")
     rows = [_repeats_row(name, one, x, w) for name in names]
     rows.append(
-        Markup('<div class="rival"><span class="name"></span>{}<span class="quiet">%</span></div>')
+        Markup('<div class="rival"><span class="name"></span>{}<span></span></div>')
         .format(plots.scale(x))
     )  # fmt: skip
     told = (w("repeats.intro", n=one.n),)
