@@ -172,7 +172,7 @@ def test_probable_mislabels_are_looked_at_first_with_the_command():
 def test_the_score_without_leaked_rows_is_part_of_the_advice():
     report = with_trust(leaked=40, without_leaked={"accuracy": Metric(0.82, 0.8, 0.84)})
     assert (
-        "40 test rows are near copies of training rows: the score without them is 82.0 %"
+        "40 test rows are copies or near copies of training rows: the score without them is 82.0 %"
         in told(report)
     )
     assert "Some test rows were learned from" in told(with_trust(leaked=40))

@@ -143,3 +143,8 @@ def test_the_card_says_how_far_to_trust_it():
             decision=Decision(),
         )
     )
+
+
+def test_a_model_that_withholds_answers_does_not_answer_whatever_it_is_given():
+    assert "classes, or withholds the answer." in model_card(ex.waste(40))
+    assert "classes, whatever it is given." in model_card(ex.spam(40))

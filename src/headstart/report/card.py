@@ -11,7 +11,7 @@ from typing import Any
 from headstart.report.advice import advice, bundle_name, python_example
 from headstart.report.content import Report
 from headstart.report.findings_view import ordered
-from headstart.report.trust_words import calibrated, rules, sentences
+from headstart.report.trust_words import calibrated, rules, sentences, withholds
 from headstart.report.view import protocol, verdict, warnings
 from headstart.report.words import LOSSES, Words, clip, visible
 from headstart.types import Finding, Metric
@@ -232,10 +232,13 @@ def _per_class(report: Report, w: Words) -> str:
 def _limits(report: Report, w: Words) -> str:
     thing = "pictures" if report.modality == "image" else "texts"
     known = report.backbone.licence not in ("", "unknown")
+    otherwise = (
+        ", or withholds the answer" if withholds(report.decision) else ", whatever it is given"
+    )
     lines = [
         "## Limits",
         "",
-        f"- It answers with one of its {len(report.evaluation.labels):,} classes, whatever it is given.",
+        f"- It answers with one of its {len(report.evaluation.labels):,} classes{otherwise}.",
         f"- The scores hold for {thing} like those measured; on others they can be much worse.",
         "- What the backbone learned from, and its biases, are those of its makers."
         + ("" if known else " Its licence is unknown: find out before you publish or sell."),

@@ -174,11 +174,11 @@ TRUST: dict[str, tuple[str, str]] = {
     "kind.truncated": ("Long texts", "过长的文本"),
     # what to do next
     "next.leaked": (
-        "{n:,} test row is a near copy of a training row: the score without it is {value}. "
+        "{n:,} test row is a copy or near copy of a training row: the score without it is {value}. "
         "Remove it from one side: {command}"
-        "|{n:,} test rows are near copies of training rows: the score without them is {value}. "
+        "|{n:,} test rows are copies or near copies of training rows: the score without them is {value}. "
         "Remove them from one side: {command}",
-        "{n:,} 行测试数据与训练数据几乎相同：去掉后的得分为 {value}。请从其中一边移除：{command}"),
+        "{n:,} 行测试数据与训练数据相同或几乎相同：去掉后的得分为 {value}。请从其中一边移除：{command}"),
     "next.wrong-labels": (
         "Look at {n:,} label that is probably wrong: {command}"
         "|Look at {n:,} labels that are probably wrong: {command}",

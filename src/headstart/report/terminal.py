@@ -70,8 +70,8 @@ def evaluation_summary(evaluation: Evaluation, lang: str = "en") -> str:
         ConfigError: there is no such language.
     """
     w, width = Words(lang), 80
-    told = w.said(evaluation.protocol)
-    facts = [(w("t.measured"), w("t.rows", n=evaluation.n, text=told))]
+    protocol_said = w.said(evaluation.protocol)
+    facts = [(w("t.measured"), w("t.rows", n=evaluation.n, text=protocol_said))]
     if evaluation.skipped:
         facts.append((w("t.skipped"), w("skipped.some", n=len(evaluation.skipped))))
     facts += [(w("t.note"), _sentence(w.said(note), w)) for note in evaluation.notes]

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.report.advice import advice, beaten, bundle_name, pairs, python_example, rival
 from headstart.report.content import ClassCount, Report
-from headstart.report.findings_view import Listing, commands, groups
+from headstart.report.findings_view import Listing, commands, groups, plan
 from headstart.report.trust_view import blocks
 from headstart.report.trust_words import leak, scores
 from headstart.report.words import LOSSES, Words, clip
@@ -71,7 +71,7 @@ def page_view(report: Report, w: Words) -> dict[str, Any]:
         "pairs": pairs(evaluation, _PAIRS) if len(evaluation.labels) > MATRIX_CLASSES else (),
         "confusion": evaluation.confusion,
         "trust": blocks(report, w),
-        "advice": advice(report, w),
+        "advice": _advice(report, w),
         "bundle": bundle_name(report),
         "python": python_example(report),
     }
@@ -122,6 +122,11 @@ def warnings(report: Report, w: Words) -> list[str]:
             )
         )
     return found
+
+
+def _advice(report: Report, w: Words) -> list[tuple[str, str, str]]:
+    """What to do next; where a sentence holds a command, the parts before it, itself and after it."""
+    return [sentence.partition(plan(report)) for sentence in advice(report, w)]
 
 
 def _majority(report: Report, metric: str) -> float | None:
