@@ -121,7 +121,9 @@ def safe_image(value: Any) -> str:
 def thumbnail(source: Input, max_pixels: int, side: int = _SIDE) -> str:
     """A small JPEG of a picture as a data URI, `side` pixels long; empty where it cannot be read."""
     try:
-        picture, _ = open_image(source, max_pixels)
+        picture, _ = open_image(
+            source, max_pixels, least=side
+        )  # a JPEG is decoded no larger than needed
     except UnreadableInput:
         return ""
     picture = picture.convert("RGB")
