@@ -328,3 +328,25 @@ def test_both_languages_draw_the_same(name):
         for kind in ("circle", "line"):
             assert str(one.figure).count(f"<{kind}") == str(other.figure).count(f"<{kind}")
         assert len(one.told) == len(other.told)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [(1.31, "too confident"), (0.7, "too timid"), (0.99, ""), (1.02, "")],
+)
+def test_only_a_temperature_that_changes_something_is_judged(temperature, said):
+    report = dataclasses.replace(ex.spam(), decision=Decision(temperature=temperature))
+    told = " ".join(block(report, "calibration").told)
+    assert f"{temperature:.2f} (the temperature)" in told
+    assert said in told
+    assert ("Without that" in told) == bool(said)
+
+
+def test_an_interval_of_some_points_is_said_with_tenths_and_a_wide_one_without():
+    report = ex.waste(40)
+    for gain, said in (
+        (Metric(0.0132, 0.0054, 0.0226), "+1.3 points (+0.5 to +2.3)"),
+        (Metric(0.0132, -0.04, 0.06), "+1 points (-4 to +6)"),
+    ):
+        curve = dataclasses.replace(report.evaluation.learning, gain=gain)
+        assert said in gain_words(changed(report, learning=curve).evaluation, W)

@@ -6,11 +6,11 @@ from __future__ import annotations
 TRUST: dict[str, tuple[str, str]] = {
     # the verdict, with and without leaked rows
     "verdict.leaked": (
-        "{n:,} of the {all:,} rows, or a row very like it, was also learned from, so the score is too high: "
-        "without it the accuracy is {value} (between {low} and {high})."
-        "|{n:,} of the {all:,} rows, or rows very like them, were also learned from, so the score is too high: "
-        "without them the accuracy is {value} (between {low} and {high}).",
-        "{all:,} 行测试数据中有 {n:,} 行（或与之极相似的行）参与了学习，因此分数偏高；去掉后准确率为 {value}（{low} 至 {high}）。"),
+        "{n:,} of the {all:,} rows, or a row very like it, was also learned from. "
+        "Without it the accuracy is {value} (between {low} and {high})."
+        "|{n:,} of the {all:,} rows, or rows very like them, were also learned from. "
+        "Without them the accuracy is {value} (between {low} and {high}).",
+        "{all:,} 行测试数据中有 {n:,} 行（或与之极相似的行）参与了学习。去掉后准确率为 {value}（{low} 至 {high}）。"),
     "verdict.leaked.all": (
         "All of these rows, or rows very like them, were also learned from: there is no honest score.",
         "所有测试数据（或与之极相似的行）都参与了学习：没有可信的分数。"),

@@ -53,8 +53,10 @@ def shares(values: Iterable[float], title: str, *, full: bool = False, least: fl
     step = next((one for one in _STEPS if max(high - low, least) / one <= 5), 0.25)
     low = math.floor(low / step + 1e-9) * step
     high = math.ceil(high / step - 1e-9) * step
-    while high - low < least - 1e-9:
-        high, low = (high + step, low) if high + step <= 1 + 1e-9 else (high, low - step)
+    upward = False
+    while high - low < least - 1e-9:  # to both sides in turn, as far as there is room
+        upward = high + step <= 1 + 1e-9 and (not upward or low - step < -1e-9)
+        high, low = (high + step, low) if upward else (high, low - step)
     low = max(low, 0.0)
     n = round((high - low) / step)
     digits = 1 if step < 0.01 else 0

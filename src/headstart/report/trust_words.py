@@ -8,7 +8,9 @@ from headstart.report.words import Words
 from headstart.types import Decision, Evaluation, Metric, Reliability
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
+_SLIGHT = 0.05  # a temperature this near to 1 changes nothing that is worth a word
 _FLAT = 0.01  # a gain that is surely smaller is none
+_WIDE = 0.0399  # an interval in which tenths of a point say nothing
 
 
 def sentences(evaluation: Evaluation, w: Words, decision: Decision | None = None) -> list[str]:
@@ -97,7 +99,7 @@ def gain_words(evaluation: Evaluation, w: Words) -> str:
     if one is None or one.gain is None or one.more < 1:
         return ""
     gain = one.gain
-    digits = 0 if max(abs(gain.low), abs(gain.high)) >= 0.02 else 1
+    digits = 0 if gain.high - gain.low >= _WIDE else 1  # rounding must not hide the width
     ends = {
         name: points(value, sign=True, digits=digits)
         for name, value in (("gain", gain.value), ("low", gain.low), ("high", gain.high))
@@ -143,9 +145,11 @@ def calibrated(decision: Decision, w: Words) -> list[str]:
         return [w("vector", value=value)]
     if decision.temperature == 1.0:
         return []
-    side = "over" if decision.temperature > 1 else "under"
-    space = " " if w.lang == "en" else ""
-    return [w("temperature", value=value) + space + w(f"temperature.{side}")]
+    told = w("temperature", value=value)
+    if abs(decision.temperature - 1) > _SLIGHT:
+        side = "over" if decision.temperature > 1 else "under"
+        told += (" " if w.lang == "en" else "") + w(f"temperature.{side}")
+    return [told]
 
 
 def withholds(decision: Decision) -> bool:
