@@ -212,3 +212,15 @@ def test_a_column_that_gives_the_label_away_is_kept_out():
     finding = Finding("leaking-column", "warning", "m")
     report = dataclasses.replace(perfect(), findings=(finding,), finding_rows=(0,))
     assert "Keep the column that gives the label away" in told(report)
+
+
+def test_nobody_is_told_to_label_more_where_the_curve_is_flat():
+    gain = Metric(0.002, -0.002, 0.006)
+    curve = LearningCurve((100, 200), (Metric(0.8, 0.7, 0.9),) * 2, 200, gain)
+    report = with_rival(0.95)
+    assert "label more" in told(report)
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, learning=curve)
+    )
+    assert "label more" not in told(report).lower()
+    assert "try another --backbone: nearest neighbours does at least as well" in told(report)

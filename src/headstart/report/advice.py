@@ -158,7 +158,9 @@ def _rivals(evaluation: Evaluation, w: Words) -> Iterator[tuple[str, dict[str, A
         return
     baseline, name, ours, theirs = found
     key = "next.beaten" if theirs.value >= ours.value else "next.tie"
-    if key == "next.beaten" and theirs.low <= ours.value and "beyond noise" not in baseline.note:
+    if key == "next.beaten" and flat(evaluation):
+        key = "next.beaten.flat"
+    if key != "next.tie" and theirs.low <= ours.value and "beyond noise" not in baseline.note:
         key = "next.beaten.noise"
     if key == "next.tie" and not _close(baseline, ours, theirs):
         return

@@ -198,6 +198,10 @@ TRUST: dict[str, tuple[str, str]] = {
         "It withholds {share} of the answers (most often: {reason}). Label some of those inputs and fit again.",
         "它有 {share} 的输入不作回答（主要原因：{reason}）。请标注其中一些后重新训练。"),
     "next.more": ("Label more. {told}", "请多标注。{told}"),
+    "next.beaten.flat": (
+        "Before you rely on this model, try another --backbone: {name} does at least as well ({theirs} "
+        "against {ours} {metric}).",
+        "依赖此模型之前，请用 --backbone 换一个骨干模型：{name}的{metric}不低于本模型（{theirs} 对 {ours}）。"),
     "next.flat": (
         "The learning curve is flat: more labels will hardly help. Another --backbone or cleaner labels may.",
         "学习曲线已平缓：再多标注帮助不大。可用 --backbone 换一个骨干模型，或清理标签。"),
