@@ -126,6 +126,13 @@ class Finding:
         message: one sentence for a person, with the count.
         fix: what to do about it; empty where nothing needs doing.
         rows: names of the rows concerned (all of them).
+        confidence: how sure the finding is, 0 to 1: the mean of `sure` where rows differ; None where
+            there is nothing to doubt.
+        numbers: numbers of these rows in the table that was examined, in the order of `rows`; empty
+            where they are rows of no table.
+        suggestions: what to do with each row, in the order of `rows`: the label that it should probably
+            have, or the name of the row that it repeats; empty without suggestions.
+        sure: how sure each suggestion is, 0 to 1, in the order of `rows`; empty without.
     """
 
     kind: str
@@ -133,6 +140,10 @@ class Finding:
     message: str
     fix: str = ""
     rows: tuple[str, ...] = ()
+    confidence: float | None = None
+    numbers: tuple[int, ...] = ()
+    suggestions: tuple[str, ...] = ()
+    sure: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
