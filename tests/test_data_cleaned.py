@@ -107,7 +107,7 @@ def test_the_split_of_a_folder_is_kept(tmp_path, photos):
     ],
 )
 def test_targets_that_are_refused(tmp_path, out, message):
-    (tmp_path / "a.csv").write_text("text,label\none text,a\ntwo texts,b\n")
+    (tmp_path / "a.csv").write_text("text,label\none text,a\ntwo texts,b\nthree texts,b\n")
     with pytest.raises(DataError, match=message):
         write(tmp_path / "a.csv", {}, tmp_path / out)
     assert (tmp_path / "a.csv").read_text().startswith("text,label\none")

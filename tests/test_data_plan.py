@@ -146,7 +146,7 @@ def test_changed_content_or_label_is_noticed(made, data):
         replace(data, inputs=("x", "two texts.", *TEXTS[2:])),
         replace(data, targets=("a", "a", "a", "b", "=c")),
     ):
-        with pytest.raises(DataError, match="a.csv:3 is not the row"):
+        with pytest.raises(DataError, match=r"a\.csv:3 is not the row"):
             plan.settle(made, changed)
 
 

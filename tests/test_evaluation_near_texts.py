@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from headstart.data.doctor import text_keys
 from headstart.evaluation.near_texts import GRAM, near_pairs, signatures
 
-WORDS = "river stone winter garden yellow music bottle forest travel silver window market".split()
+WORDS = [
+    "river",
+    "stone",
+    "winter",
+    "garden",
+    "yellow",
+    "music",
+    "bottle",
+    "forest",
+    "travel",
+    "silver",
+    "window",
+    "market",
+]
 
 
 def pairs(texts, features=None, split=None) -> list[tuple[int, int]]:

@@ -32,7 +32,7 @@ from headstart.methods.probe import Config as ProbeConfig
 from headstart.model import Progress
 from headstart.report.diagnosis import Checkup
 from headstart.tasks.classification import Classification
-from headstart.types import Backbone, Features, Finding, Skipped, Table
+from headstart.types import Backbone, Features, Finding, Table
 
 _ALL = 10**9  # rows held out: every label is looked at by a probe that has not seen it
 
@@ -288,11 +288,11 @@ def read(data: Any, test: Any, config: CheckupConfig) -> tuple[Table, Table | No
         )
     if test is None or isinstance(test, Table):
         return table, test
-    if isinstance(data, (str, Path)) and isinstance(test, (str, Path)):
-        if Path(data).resolve() == Path(test).resolve():
-            raise DataError(
-                f"The test data is the data itself: {test}.", fix="give other data with --test"
-            )
+    paths = [Path(one).resolve() for one in (data, test) if isinstance(one, (str, Path))]
+    if len(paths) == 2 and paths[0] == paths[1]:
+        raise DataError(
+            f"The test data is the data itself: {test}.", fix="give other data with --test"
+        )
     roles = table.roles
     tabular = roles.input != "file" or roles.target != "folder"
     given = tables.read(

@@ -25,7 +25,7 @@ def run(capsys):
 @pytest.fixture
 def messy(reviews):
     """The reviews with a repeated row, two wrong labels and a column that nobody uses."""
-    rows = list(csv.DictReader(reviews.open(encoding="utf-8")))
+    rows = list(csv.DictReader(reviews.read_text("utf-8").splitlines()))
     rows.append(dict(rows[8]))
     for i in (10, 51):
         rows[i]["label"] = {"good": "bad", "bad": "good"}[rows[i]["label"]]
@@ -60,7 +60,7 @@ def test_look_plan_edit_apply_fit(run, messy, tmp_path):
     status, printed, err = run("doctor", messy, "--apply", plan, "--out", out)
     assert status == 0, err
     assert "120 rows written" in printed
-    before, after = (list(csv.DictReader(p.open(encoding="utf-8"))) for p in (messy, out))
+    before, after = (list(csv.DictReader(p.read_text("utf-8").splitlines())) for p in (messy, out))
     assert len(after) == 120
     assert [i for i in range(120) if before[i] != after[i]] == [10, 51]
     assert after[10] == {**before[10], "label": {"good": "bad", "bad": "good"}[before[10]["label"]]}
@@ -94,7 +94,18 @@ def test_json_and_chinese(run, messy):
 
 
 def test_healthy_data(run, tmp_path):
-    words = "river stone winter garden yellow music bottle forest travel silver".split()
+    words = [
+        "river",
+        "stone",
+        "winter",
+        "garden",
+        "yellow",
+        "music",
+        "bottle",
+        "forest",
+        "travel",
+        "silver",
+    ]
     rows = [
         f"{a} beside the {b},{label}" for a in words for b, label in zip(words, "ab" * 5) if a != b
     ]

@@ -132,13 +132,13 @@ def _duplicates(table: Table, groups: np.ndarray) -> list[Finding]:
         return findings
     clash = [own for own in same if len({table.targets[row] for row in own}) > 1]
     if clash:
-        first = ", ".join(f"{table.names[r]} is {table.targets[r]!r}" for r in clash[0][:3])
+        shown = ", ".join(f"{table.names[r]} is {table.targets[r]!r}" for r in clash[0][:3])
         n = sum(map(len, clash))
         findings.append(
             Finding(
                 "conflicting-labels",
                 "warning",
-                f"{n:,} rows have the same content but different labels, e.g. {first}.",
+                f"{n:,} rows have the same content but different labels, e.g. {shown}.",
                 "decide which label is right, and mend or remove the other rows",
                 tuple(table.names[row] for own in clash for row in own),
                 confidence=1.0,

@@ -21,7 +21,8 @@ from headstart.preprocess import image
 from headstart.registry import suggestion as nearest
 from headstart.types import Finding, Table
 
-ACTIONS = ("keep", "drop", "relabel")
+Action = Literal["keep", "drop", "relabel"]
+ACTIONS: tuple[Action, ...] = ("keep", "drop", "relabel")
 SURE = 0.95
 """From here on a probably wrong label is proposed to be changed; below, it is listed and kept."""
 
@@ -67,7 +68,7 @@ class PlanRow:
     row: int
     name: str
     finding: str
-    action: Literal["keep", "drop", "relabel"]
+    action: Action
     label: str
     suggestion: str
     confidence: float | None

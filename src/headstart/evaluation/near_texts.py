@@ -118,8 +118,9 @@ def _by_grams(keys: Sequence[str]) -> np.ndarray:
     if len(rows) < 2:
         return np.zeros((0, 2), dtype=np.int64)
     alphabet = np.empty(len(rows), dtype=np.int64)
-    alphabet[sorted(range(len(rows)), key=lambda i: keys[rows[i]])] = np.arange(len(rows))
-    lengths = np.array([len(keys[i]) for i in rows])
+    own = [keys[i] for i in rows.tolist()]
+    alphabet[sorted(range(len(rows)), key=own.__getitem__)] = np.arange(len(rows))
+    lengths = np.array([len(key) for key in own])
     found = []
     for band in range(_BANDS):
         part = signature[:, band * _ROWS : (band + 1) * _ROWS].astype(np.uint64)

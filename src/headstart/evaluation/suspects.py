@@ -182,8 +182,8 @@ def doubt(
     )
     rows = np.arange(len(codes))
     given = p[rows, codes]
-    usual = np.bincount(codes, weights=given, minlength=p.shape[1])
-    usual /= np.maximum(np.bincount(codes, minlength=p.shape[1]), 1)
+    sizes = np.bincount(codes, minlength=p.shape[1])
+    usual = np.bincount(codes, weights=given, minlength=p.shape[1]) / np.maximum(sizes, 1)
     rest = p.copy()
     rest[rows, codes] = -1
     other = rest.argmax(axis=1)

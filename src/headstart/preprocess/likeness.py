@@ -45,13 +45,13 @@ def print_of(source: Input, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     image, _ = open_image(source, max_pixels, _LEAST)
     extrema: Sequence = image.getextrema()
     spread = max(high - low for low, high in extrema)
-    small = image.resize((_THUMB, _THUMB), Image.Resampling.BOX)
+    small = image.resize((_THUMB, _THUMB), Image.Resampling.BILINEAR)
     luma, blue, red = (
         np.asarray(channel, dtype=np.float32) for channel in small.convert("YCbCr").split()
     )
     basis = _cosines()
     coefficients = basis @ luma @ basis.T  # (16, 16)
-    tail = np.float32([blue.mean(), red.mean(), spread])
+    tail = np.array([blue.mean(), red.mean(), spread])
     return np.concatenate([coefficients.ravel(), tail]).astype(np.float32)
 
 

@@ -56,7 +56,7 @@ class Checkup:
     def actions(self) -> dict[str, int]:
         """ "keep", "drop" and "relabel" -> lines of the plan."""
         counted = Counter(line.action for line in self.plan)
-        return {action: counted[action] for action in plans.ACTIONS}  # type: ignore[index]
+        return {action: counted[action] for action in plans.ACTIONS}
 
     def save_plan(self, path: str | Path) -> None:
         """Write the plan as CSV, for a person to edit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from headstart.report.words import LANGUAGES, Words, clip, columns, visible
 from headstart.types import Finding
 
 _SHOWN = 3  # rows named below a finding
+# a break may come at a space and around a wide character, but not before its punctuation
+_WIDE = r"\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef"
+_PIECES = re.compile(rf" |[{_WIDE}][，。、；：！？）]*|[^ {_WIDE}]+[，。、；：！？）]*")
 _MARKS = {"error": ("✗", "31"), "warning": ("!", "33"), "info": ("·", "36")}  # ANSI colours
 _INDENT = 2
 # what a number of rows says more shortly than the message does
@@ -62,7 +66,7 @@ def summary(
         lines += _finding(finding, number, broad, labels, say, width)
     if not checkup.findings:
         lines.append(" " * _INDENT + say("healthy"))
-    lines += _next(checkup, say, data or checkup.source)
+    lines += _next(checkup, say, data or checkup.source, width)
     return "\n".join(line.replace("\u00a0", " ").rstrip() for line in lines)
 
 
@@ -92,7 +96,8 @@ def _head(checkup: Checkup, say: _Say, width: int) -> str:
     looked = say("head.backbone", name=checkup.backbone) if checkup.backbone else say("head.bytes")
     parts += [looked, say("head.seconds", seconds=sum(checkup.seconds.values()))]
     name = clip(Path(checkup.source).name or checkup.source, 40)
-    return say.painted(name, "1") + clip("  " + " · ".join(parts), max(20, width - columns(name)))
+    told = _fit(" · ".join(parts), max(20, width - columns(name) - 2))
+    return f"{say.painted(name, '1')}  {told}"
 
 
 def _finding(
@@ -122,9 +127,10 @@ def _finding(
         start + line if not i else " " * inner + line
         for i, line in enumerate(_wrapped(text, width - inner))
     ]
-    for row in _examples(finding, labels, say):
-        lines.append(" " * (inner + 2) + say.painted(_fit(row, width - inner - 2), "2"))
-    return lines
+    return lines + [
+        " " * (inner + 2) + say.painted(_fit(row, width - inner - 2), "2")
+        for row in _examples(finding, labels, say)
+    ]
 
 
 def _examples(finding: Finding, labels: dict[int, str], say: _Say) -> list[str]:
@@ -150,13 +156,13 @@ def _examples(finding: Finding, labels: dict[int, str], say: _Say) -> list[str]:
     return shown
 
 
-def _next(checkup: Checkup, say: _Say, data: str) -> list[str]:
+def _next(checkup: Checkup, say: _Say, data: str, width: int) -> list[str]:
     if not checkup.plan:
         return []
     named = shlex.quote(visible(data))
     return [
         "",
-        say("plan", n=len(checkup.plan), **checkup.actions),
+        *_wrapped(say("plan", n=len(checkup.plan), **checkup.actions), width),
         " " * _INDENT + say("plan.write"),
         " " * 2 * _INDENT + f"$ headstart doctor {named} --fix plan.csv",
         " " * _INDENT + say("plan.apply"),
@@ -176,12 +182,11 @@ def _fit(text: str, width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most so many columns, broken at spaces; a word that is too long is cut."""
+    """Lines of at most so many columns, broken at spaces and between Chinese characters."""
     lines = [""]
-    for word in visible(" ".join(text.split())).split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if columns(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+    for piece in _PIECES.findall(visible(" ".join(text.split()))):
+        if columns(lines[-1] + piece) <= width or not lines[-1]:
+            lines[-1] += piece
+        elif piece != " ":
+            lines.append(piece)
     return [_fit(line, max(width, 20)) for line in lines]
