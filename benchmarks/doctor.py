@@ -28,6 +28,7 @@ from headstart.backbones.choose import backbone_for
 from headstart.compute import generator
 from headstart.data import split as splitting
 from headstart.data import table as tables
+from headstart.data.plan import SURE
 from headstart.evaluation import duplicates, suspects
 from headstart.features.extract import extract
 from headstart.features.prints import prints
@@ -101,13 +102,15 @@ def measure_labels(data: str, seeds: int) -> dict[str, Any]:
         config = probe.Config(held_out_rows=10**9)
         made = probe.fit(features, codes, split.folds, len(task.labels), config)
         doubts = suspects.doubt(codes, made.held_out, near, split.folds)
-        flagged, sure = doubts.flagged, doubts.flagged & (doubts.sure >= 0.95)
+        flagged, sure = doubts.flagged, doubts.flagged & (doubts.wrong >= SURE)
         right = doubts.other == truth
         for name, value in {
             "average_precision": average_precision(wrong[doubts.ranking]),
             "flagged": flagged.mean(),
             "precision": wrong[flagged].mean(),
             "recall": flagged[wrong].mean(),
+            "estimated_share": doubts.share,
+            "said": doubts.wrong[flagged].mean(),
             "sure": sure.mean(),
             "sure_precision": wrong[sure].mean() if sure.any() else np.nan,
             "suggestion_right": right[flagged & wrong].mean(),

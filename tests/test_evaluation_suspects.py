@@ -91,7 +91,11 @@ def test_flipped_labels_are_ranked_first_and_named():
     both = doubts.flagged & wrong
     assert both.sum() > 0.8 * wrong.sum()
     assert (doubts.other[both] == truth[both]).mean() > 0.9
-    assert ((doubts.sure > 0.5) == (doubts.margin < 0)).all()
+    assert (doubts.wrong[doubts.flagged] > 0.5).all()
+    assert doubts.share == pytest.approx(0.1, abs=0.04)
+    clean = suspects.doubt(truth, held_out(features, truth)[0], near, folds)
+    assert clean.share < 0.02
+    assert clean.flagged.mean() < 0.02
 
 
 def test_the_finding_names_rows_labels_and_how_sure():
@@ -131,8 +135,7 @@ def test_doubts_of_anything(seed, n, k):
     logits[rng.random(n) < 0.3] = np.nan
     near = suspects.neighbours(rng.normal(size=(n, 3)).astype(np.float32))
     doubts = suspects.doubt(codes, logits, near, rng.integers(-1, 3, n))
-    assert np.isfinite(doubts.margin).all()
-    assert (np.abs(doubts.margin) <= 1 + 1e-9).all()
+    assert ((doubts.wrong >= 0) & (doubts.wrong <= 1)).all()
     assert (doubts.other != codes).all()
     assert doubts.flagged.sum() <= 0.15 * n
     assert sorted(doubts.ranking.tolist()) == list(range(n))
@@ -148,3 +151,16 @@ def test_a_row_unlike_all_others_is_far_out():
     assert len(suspects.far_rows(suspects.neighbours(features[:19]), codes[:19])) == 0
     found = suspects.examine(table(240, codes), features, codes, np.full((240, 3), np.nan), LABELS)
     assert next(one for one in found if one.kind == "far-out").rows == ("r:17",)
+
+
+def test_how_sure_is_how_often_it_is_right():
+    right, said = [], []
+    for seed in range(4):
+        features, truth = clouds(600, apart=2.0, seed=seed)
+        codes, wrong = flipped(truth, 0.1, seed)
+        logits, folds = held_out(features, codes)
+        doubts = suspects.doubt(codes, logits, suspects.neighbours(features), folds)
+        right += wrong[doubts.flagged].tolist()
+        said += doubts.wrong[doubts.flagged].tolist()
+    assert len(right) > 60
+    assert np.mean(right) == pytest.approx(np.mean(said), abs=0.15)

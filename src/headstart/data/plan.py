@@ -23,7 +23,7 @@ from headstart.types import Finding, Table
 
 Action = Literal["keep", "drop", "relabel"]
 ACTIONS: tuple[Action, ...] = ("keep", "drop", "relabel")
-SURE = 0.95
+SURE = 0.9
 """From here on a probably wrong label is proposed to be changed; below, it is listed and kept."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -2,11 +2,14 @@
 
 Probably wrong labels. Two witnesses are heard for each row, and neither has seen the row's label: the
 probe's out-of-fold probabilities, and the labels of the nearest neighbours in feature space, copies of
-the row left out. Their probabilities are multiplied and scaled to sum to 1 (a product of experts; Hinton
-2002): a label is doubtful where both say so, or where one is sure and the other does not object. Rows are
-ranked by the normalised margin, the probability of the given label minus that of the best other one, and
-those are flagged whose other label reaches the mean probability that rows of that class have for it
-(confident learning: Northcutt, Jiang and Chuang 2021, sections 3.1 and 3.2).
+the row left out. Their probabilities are multiplied (a product of experts; Hinton 2002), as what two
+witnesses agree on is surer than what either says. They saw labels of which some are wrong, so a label that
+they find unlikely may be a mistake or a hard row. How many are mistakes is estimated: a share e of the
+labels is taken to be replaced by any other one, and e and the temperature of the product are those that
+make the given labels most likely (a noise model as in Lawrence and Schoelkopf 2001, with one parameter).
+Each row then has a probability that its label is wrong, and rows where it is over a half are flagged.
+As in confident learning (Northcutt, Jiang and Chuang 2021) rows rank by the probability of the given
+label; ranking by its margin over the best other one puts rows between two classes too far up.
 """
 
 from __future__ import annotations
@@ -26,11 +29,18 @@ from headstart.evaluation.near_pictures import unit
 from headstart.metrics import softmax
 from headstart.types import Finding, Table
 
-NEIGHBOURS = 10
+NEIGHBOURS = (10, 50)
+"""Neighbours that are heard: a twentieth of the rows, within these bounds."""
+
 _SOFTNESS = 0.1  # a neighbour's vote weighs exp(cosine / 0.1)
 _SPREAD = 0.1  # share of a row's votes that is spread by the classes' sizes
 _BLOCK = 512  # rows compared with all others at a time
+_HALF = 0.5
 _LARGEST = 0.15  # share of the rows that are flagged at most
+_HEATS = tuple(np.geomspace(0.4, 6, 15))  # temperatures that are tried
+_SHARES = (0.05, 1e-4, 0.45)  # of wrong labels: where the search begins, and its bounds
+_STEPS = 40  # of expectation maximisation
+_TINY = 1e-12
 _FEW = 20  # rows; with fewer there is no telling what is usual
 _FAR = 4.0  # interquartile ranges below the lower quartile of the nearest neighbours' cosines
 _FARTHEST = 0.01  # share of the rows that are called far out at most
@@ -41,22 +51,21 @@ class Doubts:
     """How doubtful each label is.
 
     Attributes:
-        margin: (n,) probability of the given label minus that of the best other one, -1 to 1; the
-            least are the most doubtful.
+        wrong: (n,) probability that the label is wrong.
         other: (n,) class number of the best other label.
-        sure: (n,) probability that the other label is right, given that it is one of the two.
-        flagged: (n,) bool.
+        flagged: (n,) bool: more probably wrong than right; of very many the most doubtful.
+        share: the estimated share of wrong labels.
     """
 
-    margin: np.ndarray
+    wrong: np.ndarray
     other: np.ndarray
-    sure: np.ndarray
     flagged: np.ndarray
+    share: float
 
     @property
     def ranking(self) -> np.ndarray:
         """(n,) row numbers, the most doubtful first."""
-        return np.argsort(self.margin, kind="stable")
+        return np.argsort(-self.wrong, kind="stable")
 
 
 @dataclass(frozen=True)
@@ -123,15 +132,13 @@ def spread(logits: np.ndarray, rows: np.ndarray | None, n: int) -> np.ndarray:
     return out
 
 
-def neighbours(
-    features: np.ndarray, groups: np.ndarray | None = None, many: int = NEIGHBOURS
-) -> Near:
+def neighbours(features: np.ndarray, groups: np.ndarray | None = None, many: int = 0) -> Near:
     """The nearest other rows, by cosine of centred features; copies of the row do not count.
 
     Args:
         features: (n, d).
         groups: (n,) group numbers; rows of one group are copies of each other.
-        many: how many neighbours.
+        many: how many neighbours; 0 takes as many as `NEIGHBOURS` says.
     """
     n = len(features)
     groups = np.arange(n) if groups is None else np.asarray(groups)
@@ -139,7 +146,7 @@ def neighbours(
     base = np.arange(n)
     if n > MOST:
         base = np.sort(generator(0, 13).choice(n, MOST, replace=False))
-    many = min(many, max(len(base) - 1, 1))
+    many = min(many or int(np.clip(n // 20, *NEIGHBOURS)), max(len(base) - 1, 1))
     found, cosine = np.full((n, many), -1, np.int64), np.full((n, many), -1, np.float32)
     others, own = vectors[base], groups[base]
 
@@ -177,25 +184,47 @@ def doubt(
         folds: (n,), so that no row has a say in its own temperature.
     """
     codes = np.asarray(codes)
-    p = _product(
-        _calibrated(held_out_logits, codes, folds), votes(codes, near, held_out_logits.shape[1])
-    )
-    rows = np.arange(len(codes))
-    given = p[rows, codes]
-    sizes = np.bincount(codes, minlength=p.shape[1])
-    usual = np.bincount(codes, weights=given, minlength=p.shape[1]) / np.maximum(sizes, 1)
-    rest = p.copy()
-    rest[rows, codes] = -1
-    other = rest.argmax(axis=1)
-    best = rest[rows, other]
-    margin = given - best
-    flagged = (best >= usual[other]) & (margin < 0)
-    most = int(_LARGEST * len(codes))
+    n, k = held_out_logits.shape
+    seen = _calibrated(held_out_logits, codes, folds) * votes(codes, near, k)
+    share, logs = _noise(np.log(np.maximum(seen, _TINY)), codes)
+    p = softmax(logs)
+    rows = np.arange(n)
+    wrong = _wrong_given(p[rows, codes], share, k)
+    p[rows, codes] = -1
+    flagged = wrong > _HALF
+    most = int(_LARGEST * n)
     if flagged.sum() > most:
-        keep = np.argsort(np.where(flagged, margin, np.inf), kind="stable")[:most]
-        flagged = np.isin(rows, keep)
-    sure = best / np.maximum(best + given, 1e-12)
-    return Doubts(margin, other, sure, flagged)
+        flagged = np.isin(rows, np.argsort(-wrong, kind="stable")[:most])
+    return Doubts(wrong, p.argmax(axis=1), flagged, share)
+
+
+def _noise(logs: np.ndarray, codes: np.ndarray) -> tuple[float, np.ndarray]:
+    """The share of wrong labels, and log probabilities at the temperature that suits it best.
+
+    For each of a few temperatures the share is found by expectation maximisation.
+
+    Args:
+        logs: (n, k) log probabilities, up to a constant in each row.
+        codes: (n,) the given labels.
+    """
+    n, k = logs.shape
+    found = []
+    for heat in _HEATS:
+        given = softmax(logs / heat)[np.arange(n), codes]
+        share = _SHARES[0]
+        for _ in range(_STEPS):
+            mean = float(_wrong_given(given, share, k).mean())
+            share = float(np.clip(mean, _SHARES[1], _SHARES[2]))
+        likely = (1 - share) * given + share * (1 - given) / (k - 1)
+        found.append((float(np.log(likely + _TINY).mean()), share, heat))
+    _, share, heat = max(found)
+    return share, logs / heat
+
+
+def _wrong_given(given: np.ndarray, share: float, k: int) -> np.ndarray:
+    """(n,) probability that a label is wrong, from the one that it had before it was given."""
+    slipped = share * (1 - given) / (k - 1)
+    return slipped / ((1 - share) * given + slipped + _TINY)
 
 
 def votes(codes: np.ndarray, near: Near, k: int) -> np.ndarray:
@@ -227,17 +256,11 @@ def _calibrated(logits: np.ndarray, codes: np.ndarray, folds: np.ndarray | None)
     return out
 
 
-def _product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Row by row the product of two distributions, scaled to sum to 1."""
-    both = one * other
-    return both / np.maximum(both.sum(axis=1, keepdims=True), 1e-300)
-
-
 def _wrong(table: Table, doubts: Doubts, labels: Sequence[str]) -> list[Finding]:
     rows = [int(row) for row in doubts.ranking if doubts.flagged[row]]
     if not rows:
         return []
-    sure = [float(doubts.sure[row]) for row in rows]
+    sure = [float(doubts.wrong[row]) for row in rows]
     first = rows[0]
     n = len(table)
     assert table.targets is not None
