@@ -208,6 +208,7 @@ def measure_duplicates(data: str, many: int, pairs: str | None) -> dict[str, Any
     rows = np.sort(rng.choice(len(table), min(many, len(table)), replace=False))
     if table.modality == "text":  # shorter ones are copies only where they are equal
         rows = np.array([r for r in rows if len(str(table.inputs[r])) >= 20])
+    groups = duplicates.near_groups(table, features, prints=looks)
     for kind, inputs in _changed(table, rows):
         planted = Table(
             tuple(inputs), None, tuple(map(str, rows)), table.modality, Roles("x"), "planted"
@@ -217,22 +218,14 @@ def measure_duplicates(data: str, many: int, pairs: str | None) -> dict[str, Any
         of_test, _ = duplicates.twins(
             table, features, planted, seen.values, prints=looks, test_prints=own
         )
-        groups = duplicates.near_groups(table, features, prints=looks)
         right = (of_test >= 0) & (groups[of_test] == groups[rows])
         found[kind] = {"n": len(rows), "found": round(float(right.mean()), 4)}
-    found["honest"] = _honest(table, features, looks, test, pairs)
+    found["honest"] = _honest(table, groups, pairs)
     return found
 
 
-def _honest(
-    table: Table,
-    features: np.ndarray,
-    looks: np.ndarray | None,
-    test: Table,
-    pairs: str | None,
-) -> dict[str, Any]:
+def _honest(table: Table, groups: np.ndarray, pairs: str | None) -> dict[str, Any]:
     """Rows that are called copies before anything is planted; the pairs are written down."""
-    groups = duplicates.near_groups(table, features, prints=looks)
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups.tolist()):
         members.setdefault(group, []).append(row)

@@ -77,7 +77,7 @@ def test_a_letter_that_makes_another_known_word_counts_only_where_the_meaning_st
         "what does it cost",
     ]
     assert pairs(texts) == []
-    near, far = np.float32([[1, 0], [1, 0.01], [0, 1], [0, 1]]), np.eye(4, dtype=np.float32)
+    near, far = np.float32([[1, 0], [1, 0.01], [0, 1], [-1, -1]]), np.eye(4, dtype=np.float32)
     assert pairs(texts, near) == [(0, 1)]
     assert pairs(texts, far) == []
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from headstart.compute import generator
+from headstart.evaluation.near_pictures import unit
 
 GRAM = 5  # characters
 PERMUTATIONS = 128
@@ -29,7 +30,8 @@ _LEAST = 10  # characters; shorter texts are copies only if they are equal
 _LEAST_DENSE = 20  # the same for Chinese and other scripts, where a character is half a word
 _LONG, _LONG_DENSE = 100, 50  # characters from which several changes may be a copy
 _ALIKE = 0.85  # share of 5-grams that long copies have in common
-_SURE = 0.96  # cosine above which a changed letter is a typo though it makes another known word
+_RARE = 50  # how many times as common the right form of a mistyped word is
+_SURE = 0.93  # cosine of centred features above which a changed letter is a typo though it makes another known word
 _NEGATIONS = frozenset("不没沒无無非未别別勿莫") | {"not", "no", "never", "nor", "cannot", "t"}
 _DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
@@ -213,7 +215,7 @@ class _Judge:
     """Whether two texts are copies; knows in how many texts each word stands."""
 
     def __init__(self, keys: Sequence[str], features: np.ndarray | None) -> None:
-        self.keys, self.features = keys, features
+        self.keys, self.features = keys, None if features is None else unit(features)
         self.counts = Counter(word for key in keys for word in set(key.split()))
 
     def __call__(self, i: int, j: int) -> bool:
@@ -241,17 +243,16 @@ class _Judge:
         word, changed = _word(self.keys[i], start), _word(self.keys[j], start)
         if _NEGATIONS & {word, changed}:
             return False
-        # a word that stands in one text only is a typo; each of these two counts itself
-        if min(self.counts[word], self.counts[changed]) <= 1:
+        # a word that stands in one text only is a typo, and so is a rare form of a very common word
+        rare, common = sorted((self.counts[word], self.counts[changed]))
+        if rare <= 1 or rare * _RARE <= common:
             return True
         return self._same_meaning(i, j)
 
     def _same_meaning(self, i: int, j: int) -> bool:
         if self.features is None:
             return False
-        one, other = self.features[i], self.features[j]
-        length = float(np.linalg.norm(one) * np.linalg.norm(other))
-        return float(one @ other) >= _SURE * length > 0
+        return float(self.features[i] @ self.features[j]) >= _SURE
 
     def _hardly(self, one: str, other: str) -> bool:
         """Whether two long texts share most 5-grams, and no word of the difference is a denial."""
