@@ -11,6 +11,8 @@ import numpy as np
 
 from headstart import config as settings
 from headstart.bundle import save as bundle
+from headstart.checkup import Checking
+from headstart.checkup import configure as configure_checkup
 from headstart.compute import generator
 from headstart.data import table as tables
 from headstart.errors import DataError
@@ -20,6 +22,7 @@ from headstart.fit_config import FitConfig
 from headstart.fitting import Fitting, targets, test_rows, unseen
 from headstart.model import Model, Progress
 from headstart.report import page
+from headstart.report.diagnosis import Checkup
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
 from headstart.tasks.classification import Classification
@@ -88,6 +91,28 @@ def fit(
         with fitting.stage("save"):
             model.save(out)
     return dataclasses.replace(model, seconds=dict(fitting.seconds))
+
+
+def doctor(
+    data: Any, test: Any = None, *, progress: Progress | None = None, **keywords: Any
+) -> Checkup:
+    """Look for what is wrong with labelled data; nothing is changed.
+
+    Args:
+        data: see `read`.
+        test: the test data: looked at for rows that are also to be learned from.
+        progress: called with (stage, done, total).
+        **keywords: fields of `headstart.checkup.CheckupConfig`; `features=False` looks at bytes and
+            tables only.
+
+    Returns:
+        The findings, and a plan that `Checkup.save_plan` writes for a person to edit.
+
+    Raises:
+        HeadstartError: with what is wrong, where, and how to mend it.
+    """
+    checking = Checking(configure_checkup(keywords), progress or (lambda stage, done, total: None))
+    return checking.run(data, test)
 
 
 def configure(config: Any, keywords: Mapping[str, Any]) -> FitConfig:

@@ -149,6 +149,22 @@ def open_image(
         raise UnreadableInput(_why(error)) from error
 
 
+def dimensions(source: Input) -> tuple[int, int]:
+    """Width and height in pixels as stored, from the file's head alone; (0, 0) where it cannot be told."""
+    try:
+        if isinstance(source, (str, Path)):
+            with _OPENING, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(source, formats=_formats()) as image:
+                    return image.size
+        data = content(source)
+        if isinstance(data, np.ndarray):
+            return (data.shape[1], data.shape[0]) if data.ndim > 1 else (0, 0)
+        return (data if isinstance(data, Image.Image) else _open(data)).size
+    except Exception:  # noqa: BLE001  parsers raise whatever they like; the extraction names the reason
+        return 0, 0
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         with _OPENING, warnings.catch_warnings():
