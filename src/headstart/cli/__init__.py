@@ -10,6 +10,7 @@ COMMANDS = {
         "headstart.cli.doctor:doctor",
         "what is wrong with the data, and a plan that mends it",
     ),
+    "explain": ("headstart.cli.explain:explain", "say why the model answers what it does"),
     "report": ("headstart.cli.report:report", "the report of a model, as a web page"),
     "backbones": ("headstart.cli.backbones:backbones", "list the starters, or fetch them"),
     "cache": ("headstart.cli.cache:cache", "what is kept on this machine: show, trim, clear"),
