@@ -19,7 +19,8 @@ from headstart.errors import DataError
 from headstart.evaluation.compare import Comparison, comparison, same_labels
 from headstart.evaluation.measure import measure
 from headstart.fit_config import FitConfig
-from headstart.fitting import Fitting, targets, test_rows, unseen
+from headstart.fit_rows import targets, test_rows, unseen
+from headstart.fitting import Fitting
 from headstart.model import Model, Progress
 from headstart.report import page
 from headstart.report.diagnosis import Checkup

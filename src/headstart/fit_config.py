@@ -29,6 +29,10 @@ class FitConfig:
         default=None,
         metadata=note("column of groups that must not be torn apart, e.g. the patient"),
     )
+    time: str | None = field(
+        default=None,
+        metadata=note("column of dates or numbers: the latest rows are measured (never guessed)"),
+    )
     backbone: str = field(
         default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
     )
@@ -63,6 +67,44 @@ class FitConfig:
         default=0.9,
         metadata=note("share of prediction sets meant to hold the truth", low=0.5, high=0.999),
     )
+    sets: str = field(
+        default="lac",
+        metadata=note(
+            "how prediction sets are made: the smallest (lac), by mass (aps), covering each class (class)",
+            choices=("lac", "aps", "class"),
+        ),
+    )
+    at_precision: float = field(
+        default=0.0,
+        metadata=note(
+            "withhold answers below the probability above which this share is right; 0: none",
+            low=0.0,
+            high=0.9999,
+        ),
+    )
+    at_cost: float = field(
+        default=0.0,
+        metadata=note(
+            "withhold answers that cost more than silence: cost of a mistake, silence being 1; 0: none",
+            low=0.0,
+            high=1e6,
+        ),
+    )
+    refuse: float = field(
+        default=0.01,
+        metadata=note(
+            "share of inputs like the training data that may be refused as unlike it; 0 never refuses",
+            low=0.0,
+            high=0.5,
+        ),
+    )
+    repeats: int = field(
+        default=0,
+        metadata=note(
+            "measure on so many further splits, for a score that is no luck", low=0, high=1000
+        ),
+    )
+    curve: bool = field(default=True, metadata=note("what more labels would bring", flag=False))
     seed: int = field(
         default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
     )

@@ -116,6 +116,9 @@ def _summary(model: Model, target: Path, report: Path) -> dict[str, Any]:
                 "message": f.message,
                 "fix": f.fix,
                 "rows": list(f.rows),
+                "confidence": f.confidence,
+                "suggestions": list(f.suggestions),
+                "sure": list(f.sure),
             }
             for f in model.findings
         ],
