@@ -201,7 +201,7 @@ def _changed(table: Table, rows: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
 
 def measure_duplicates(data: str, many: int, pairs: str | None) -> dict[str, Any]:
     """Share of planted copies that are found, by kind; and the honest rows that are called copies."""
-    table, features, looks, test = learned(data)
+    table, features, looks, _ = learned(data)
     backbone, store = backbone_for(table, offline=True), Store()
     found: dict[str, Any] = {}
     rng = generator(0, 98)

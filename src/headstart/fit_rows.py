@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluation import copies, duplicates, suspects
+from headstart.solver_rows import Rows
 from headstart.tasks.classification import Classification
 from headstart.types import Candidate, Features, Finding, Split, Table
 
@@ -20,6 +21,7 @@ class Learned:
     Attributes:
         table: n rows.
         features: of them.
+        rows: the same as the probe's solver takes them; None for other methods.
         split: the whole split; its folds are those of these rows.
         groups: (n,) rows with the same number are near duplicates, or belong together.
         prints: (n, WIDTH) what pictures look like; None for texts.
@@ -27,6 +29,7 @@ class Learned:
 
     table: Table
     features: Features
+    rows: Rows | None
     split: Split
     groups: np.ndarray
     prints: np.ndarray | None

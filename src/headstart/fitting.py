@@ -142,9 +142,12 @@ class Fitting:
                 tested, test_features = self._extract(tested, backbone, store, how)
         elif looks is not None:
             test_looks = prints(tested, store)
+        train_features = rows_of(features, split.train)
         learned = Learned(
             table.take(split.train),
-            rows_of(features, split.train),
+            train_features,
+            # the probe and the learning curve share what the solver makes of the features
+            rotate(train_features.values) if self._method()[0] == "probe" else None,
             split,
             groups[split.train],
             None if looks is None else looks[split.train],
@@ -282,8 +285,9 @@ class Fitting:
                     penalty=float(chosen.get("penalty", 0.0)),
                     class_weight=chosen.get("class_weight", "auto"),
                 )
+        source = features if learned.rows is None else learned.rows
         candidate: Candidate = METHODS.get(name)(
-            features, codes, folds, len(task.labels), settings, **begin
+            source, codes, folds, len(task.labels), settings, **begin
         )
         decision = calibrate.calibrate(
             candidate.held_out,
@@ -368,10 +372,7 @@ class Fitting:
     ) -> LearningCurve:
         """What more labels would bring."""
         name, settings = self._method()
-        rows = None
-        if name == "probe":
-            chosen = candidate.chosen
-            rows = rotate(learned.features.values)
+        chosen = candidate.chosen
 
         def fit(
             features: Any, own: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
@@ -394,7 +395,7 @@ class Fitting:
             fit,
             generator(self.config.seed, 3),
             groups=learned.groups,
-            rows=rows,
+            rows=learned.rows,
             candidate=candidate,
         )
 
