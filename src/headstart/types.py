@@ -433,17 +433,17 @@ class Decision:
     """How logits become an answer.
 
     Attributes:
-        temperature: logits are divided by it before the softmax.
+        temperature: probabilities are softmax((logits * scale + shift) / temperature), in this order.
         coverage: the share of prediction sets meant to hold the truth, e.g. 0.9.
         set_threshold: labels with probability >= this belong to the set (the top label always does);
-            for sets "aps" the mass of probability that a set holds.
+            for sets "aps", labels with `metrics.mass_up_to` <= this: the mass of probability that a set
+            holds.
         abstain_below: answers with a lower probability are withheld; 0 never withholds.
-        scale: (k,) what logits are multiplied by, before the temperature; empty: nothing (vector
-            scaling, Guo et al. 2017).
-        shift: (k,) what is then added; empty: nothing.
+        scale: (k,) what logits are multiplied by first; empty: 1 (vector scaling, Guo et al. 2017).
+        shift: (k,) what is then added, before the temperature divides; empty: 0.
         sets: how prediction sets are made: "lac", "aps", or "class" (LAC with a threshold for each
             class, which then covers every class as stated).
-        class_thresholds: (k,) for sets "class"; empty otherwise.
+        class_thresholds: (k,) for sets "class", in place of `set_threshold`; empty otherwise.
         familiar_above: inputs whose familiarity (see `headstart.runtime.familiar`) is lower are refused
             as unlike the training data; None never refuses.
         at_precision: what the answers' share of right ones was meant to be, where `abstain_below` was
@@ -471,8 +471,9 @@ class Prediction:
         label: the answer, None where there is none.
         probability: calibrated, of `label`; None where the input could not be read.
         set: labels that hold the truth with the stated coverage, most probable first.
-        abstained: whether the answer is withheld.
-        reason: why, empty otherwise.
+        abstained: whether the answer is withheld; label and probability are what it would have been.
+        reason: why: "unlike the training data", "probability below 0.83", or what is wrong with the input;
+            empty otherwise.
         probabilities: label -> probability, all classes.
     """
 

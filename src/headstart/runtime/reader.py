@@ -16,7 +16,9 @@ from headstart.errors import BundleError
 from headstart.hashing import hash_bytes, hash_json
 from headstart.manifest import read_json
 
-SCHEMA = 1
+SCHEMA = 2
+"""The newest that is read; 1 is written where its readers understand the decision as well."""
+
 FILES = (
     "model.onnx",
     "tokenizer.json",
@@ -79,7 +81,7 @@ def open_bundle(path: str | Path) -> BundleFiles:
         )
     manifest = read_json(_read(path, "bundle.json", _MAX_MANIFEST), f"{path}: bundle.json")
     schema = manifest.get("schema")
-    if not isinstance(schema, int) or schema < 1:
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise BundleError(
             f"{path} is not a Headstart bundle (bundle.json has no schema).", fix=_AGAIN
         )
