@@ -12,7 +12,7 @@ SLOW := train or starter or browser
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fast slow starters bench bench-figures bench-peers bench-growth \
-  bench-quick bench-envs lock clean
+  bench-quick bench-envs trust lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -20,6 +20,7 @@ help:
 	@echo "make bench  measures the figures of docs/explain/figures.md, also beside other tools, each in an"
 	@echo "            environment of its own (DATA=folder of the open data sets, ENVS=folder for those)"
 	@echo "make bench-quick  a part of it, one run each (bench-figures, bench-peers, bench-growth: one part)"
+	@echo "make trust  tries what docs/explain/trust.md promises, in full, and writes the results there (QUICK=1: a part)"
 	@echo "make lock   writes the lock files anew from what is installed in .venv"
 	@echo "make clean  removes .venv, demo/, results and all caches in this folder (not the peers' runs/envs)"
 
@@ -96,6 +97,8 @@ DATA ?= ../shared/data
 ENVS ?= runs/envs
 # e.g. BENCH="--docs", "--fresh", "--only few-shot", "--repeats 1": see benchmarks/compare.py --help
 BENCH ?=
+# e.g. TRUST="--only R13 places"
+TRUST ?=
 
 # one after the other, also under make -j: they would take each other's processors
 bench: starters
@@ -117,6 +120,9 @@ bench-quick: starters
 
 bench-envs: $(VENV)/.test-ready
 	@$(BIN)/python benchmarks/environments.py --envs $(ENVS)
+
+trust: $(VENV)/.test-ready
+	@$(BIN)/python -m trust.run $(if $(QUICK),--quick) $(TRUST)
 
 lock: $(VENV)/.test-ready
 	@$(BIN)/python scripts/lock.py

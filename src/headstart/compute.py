@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.errors import ConfigError
+
 
 def cache_dir() -> Path:
-    """Where graphs, weights and features are kept: HEADSTART_CACHE, or the user's cache folder."""
+    """Where graphs, weights and features are kept: HEADSTART_CACHE, or the user's cache folder.
+
+    Raises:
+        ConfigError: the folder is not there and cannot be made.
+    """
     import platformdirs  # not at the top: the runtime does without it
 
     chosen = os.environ.get("HEADSTART_CACHE")
@@ -20,7 +26,13 @@ def cache_dir() -> Path:
         if chosen
         else Path(platformdirs.user_cache_dir("headstart", False))
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The cache folder {folder} cannot be made: {error.strerror or error}.",
+            fix="set HEADSTART_CACHE to a folder that may be written to",
+        ) from error
     return folder
 
 

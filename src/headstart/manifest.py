@@ -10,8 +10,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
-import tempfile
+import stat
+import sys
+import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +32,7 @@ _DTYPES = {
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 _MAX_HEADER = 10 << 20  # bytes
 _MAX_TENSORS = 20_000
+_HALF = re.compile(r"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
 def sync_folder(folder: Path) -> None:
@@ -51,71 +56,222 @@ def sync_folder(folder: Path) -> None:
 def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
+    A link is followed, so that it stays a link; a pipe or a device (`/dev/stdout`) is written to, as it
+    cannot be replaced. An older file's permissions are kept.
+
     Args:
         path: where to; its folder must exist.
         data: the whole content; text is written as UTF-8.
+
+    Raises:
+        OSError: with the name of the target and, where the disk is full, what is missing. The target
+            is as it was, and nothing else is left behind.
     """
-    path = Path(path)
+    path = _named(path)
     content = data.encode() if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with _told(path, len(content)):
+        if path.is_symlink():
+            path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(content)
+            return
+        _check_room(path.parent, len(content))
+        temporary = _beside(path)
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                if path.is_file():
+                    temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends without an error.
 
-    What stood at `path` is replaced; if the block raises, it stays and the temporary folder is removed.
+    What stood at `path` is replaced, in one step where the system can swap two names (Linux, macOS);
+    elsewhere the old folder is put aside first, and `standing` finds it if the process ends just then.
+    If the block raises, the old one stays and the temporary folder is removed.
+
+    Args:
+        path: where to; the folder around it must exist.
+
+    Raises:
+        OSError: as of `atomic_write`.
     """
-    path = Path(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent))
+    path = _named(path)
+    temporary = _beside(path)
+    with _told(path):
+        _restore(path)
+        temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        for folder in (temporary, *(f for f in temporary.rglob("*") if f.is_dir())):
-            sync_folder(folder)
-        temporary.chmod(0o777 & ~_umask())
-        _replace_folder(temporary, path)
+        with _told(path, inside=temporary):
+            yield temporary
+        with _told(path):
+            _sync_tree(temporary)
+            _replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(path.parent)
 
 
-def _replace_folder(new: Path, path: Path) -> None:
-    if path.is_file() or path.is_symlink():
-        path.unlink()
-    if not path.exists():
-        new.rename(path)
+def standing(path: Path) -> Path:
+    """Where a folder written by `atomic_folder` is.
+
+    Args:
+        path: where it was written to.
+
+    Returns:
+        The path itself, or where a process that ended between two renames left the old folder.
+    """
+    aside = _aside(path)
+    return aside if not os.path.lexists(path) and aside.is_dir() else path
+
+
+def _named(path: str | Path) -> Path:
+    """The path with a name at its end: "." has none."""
+    path = Path(path)
+    return path if path.name else path.absolute()
+
+
+def _short(path: Path) -> str:
+    """The start of a name: with what is put around it, no longer than file systems bear."""
+    return path.name.encode(errors="replace")[:80].decode(errors="ignore")
+
+
+def _beside(path: Path) -> Path:
+    """A name of its own in the same folder, hence on the same disk."""
+    return path.with_name(f".{_short(path)}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def _aside(path: Path) -> Path:
+    """Where the old folder waits while the new one takes its name."""
+    return path.with_name(f".{_short(path)}.{zlib.crc32(os.fsencode(path.name)):08x}.old")
+
+
+def _restore(path: Path) -> None:
+    """Undo or finish what a process that ended between two renames left half done."""
+    aside = _aside(path)
+    if not aside.is_dir():
         return
-    aside = path.with_name(f".{path.name[:80]}.{os.getpid()}.old")
-    path.rename(aside)
+    if os.path.lexists(path):
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.rename(path)
+
+
+def _sync_tree(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("r+b") as opened:  # Windows syncs only what may be written
+                os.fsync(opened.fileno())
+    for one in (*(f for f in folder.rglob("*") if f.is_dir()), folder):
+        sync_folder(one)
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Give the new folder its name; what bore it goes once that has reached the disk."""
+    old = None
+    if os.path.lexists(path) or not _renamed(new, path):
+        old = new
+        if not _swapped(new, path):
+            old = _aside(path)
+            path.rename(old)
+            try:
+                new.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+    sync_folder(path.parent)
+    if old is not None and old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old is not None:
+        old.unlink(missing_ok=True)
+
+
+def _renamed(new: Path, path: Path) -> bool:
+    """Take a free name; False where somebody else was faster."""
     try:
         new.rename(path)
-    except OSError:
-        aside.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    return True
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where this system or this disk cannot.
+
+    Raises:
+        OSError: it can, and the disk fails.
+    """
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        a, b = os.fsencode(one), os.fsencode(other)
+        if sys.platform == "linux":
+            here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+            failed = library.renameat2(here, a, here, b, exchange)
+        elif sys.platform == "darwin":
+            failed = library.renamex_np(a, b, 2)  # RENAME_SWAP
+        else:
+            return False
+    except (AttributeError, OSError, TypeError):  # no such call in this C library
+        return False
+    code = ctypes.get_errno()
+    if failed and code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        raise OSError(code, os.strerror(code), str(other))
+    return not failed
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Refuse before the first byte what the disk cannot hold."""
+    try:
+        room = shutil.disk_usage(folder)
+    except OSError:
+        return
+    if room.total and size > room.free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+@contextmanager
+def _told(path: Path, size: int = 0, inside: Path | None = None) -> Iterator[None]:
+    """Errors of the file system that name the target and, on a full disk, say what is missing.
+
+    Args:
+        path: the target.
+        size: bytes to be written, 0 where unknown.
+        inside: only errors about this folder, or about no name at all, are meant.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        if error.errno is None or (
+            inside and named is not None and not str(named).startswith(str(inside))
+        ):
+            raise
+        why = os.strerror(error.errno)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why += _room(path.parent, size)
+        raise OSError(error.errno, why, str(path)) from error
+
+
+def _room(folder: Path, size: int) -> str:
+    """How much is needed and how much is free, in brackets."""
+    needed = f"{size / 1e6:.1f} MB needed, " if size else ""
+    try:
+        return f" ({needed}{shutil.disk_usage(folder).free / 1e6:.1f} MB free)"
+    except OSError:
+        return f" ({needed.removesuffix(', ')})" if needed else ""
 
 
 def dump_json(value: Any) -> str:
@@ -134,7 +290,10 @@ def read_json(data: bytes | str, where: str) -> dict[str, Any]:
         BundleError: not JSON, or not an object.
     """
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_no_number)
+        text = data if isinstance(data, str) else data.decode("latin-1")
+        if _HALF.search(text):  # then it may hold half a character, which cannot be written again
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{where} is not valid JSON: {error}.", fix="copy the file again from where it was made"
@@ -145,6 +304,10 @@ def read_json(data: bytes | str, where: str) -> dict[str, Any]:
             fix="copy the file again from where it was made",
         )
     return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def dump_tensors(
@@ -203,8 +366,8 @@ def load_tensors(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
     for name, entry in header.items():
         try:
             dtype = np.dtype(_DTYPES[entry["dtype"]])
-            shape = tuple(int(n) for n in entry["shape"])
-            start, stop = (int(n) for n in entry["data_offsets"])
+            shape = tuple(_whole(n) for n in entry["shape"])
+            start, stop = (_whole(n) for n in entry["data_offsets"])
         except (KeyError, TypeError, ValueError) as error:
             raise broken(f"the entry of tensor {name!r} is malformed") from error
         count = 1
@@ -214,5 +377,14 @@ def load_tensors(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
             count *= n
         if not 0 <= start <= stop <= len(body) or stop - start != count * dtype.itemsize:
             raise broken(f"tensor {name!r} does not fit its place")
-        tensors[name] = np.frombuffer(body[start:stop], dtype).reshape(shape)
+        try:
+            tensors[name] = np.frombuffer(body[start:stop], dtype).reshape(shape)
+        except (ValueError, OverflowError) as error:  # no numbers at all, in too many dimensions
+            raise broken(f"tensor {name!r} has an impossible shape") from error
     return tensors
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return value

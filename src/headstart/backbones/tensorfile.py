@@ -178,6 +178,9 @@ class _Machine:
             stack.append(tuple(reversed(items)))
         elif name in ("SETITEM", "SETITEMS"):
             items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else self._since_mark()
+            # texts only: the hash of tuples within tuples, each twice, would take for ever
+            if any(type(key) is not str for key in items[::2]):
+                raise _refusal("a dictionary has a key that is no text")
             _as(dict, stack[-1]).update(zip(items[::2], items[1::2], strict=True))
         elif name in ("APPEND", "APPENDS"):
             items = [stack.pop()] if name == "APPEND" else self._since_mark()

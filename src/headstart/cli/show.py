@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -60,8 +61,26 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             # the reader of our output left (e.g. head): not an error of anybody
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.filename is None or error.errno is None:  # not about a file: a bug of ours
+                raise
+            message = f"{error.filename}: {error.strerror}."
+            if keywords.get("json"):
+                result_json({"error": {"message": message, "fix": _disk_fix(error.errno)}})
+            say(f"error: {message}\n  fix: {_disk_fix(error.errno)}")
+            raise typer.Exit(_MISTAKE) from None
 
     return run
+
+
+def _disk_fix(code: int) -> str:
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room there, or write to another disk; what was there before is unchanged"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder that you may write to"
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return "check the path; its folder has to exist"
+    return "check the disk and the path; what was there before is unchanged"
 
 
 class Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import onnxruntime
 
 from headstart.compute import threads
 from headstart.errors import BackboneError, ConfigError
+
+_OUTSIDE = "session.model_external_initializers_file_folder_path"
 
 
 class OrtEngine:
@@ -42,6 +45,10 @@ class OrtEngine:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if isinstance(graph, bytes):
+            # a bundle's graph holds all its weights; one that names a file would have it read from the
+            # folder we stand in, so the only place to look is one that holds nothing
+            options.add_session_config_entry(_OUTSIDE, os.devnull)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph) if isinstance(graph, Path) else graph,
@@ -74,5 +81,11 @@ class OrtEngine:
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Graph input names -> arrays, to output names -> arrays."""
-        known = {name: feeds[name] for name in self.inputs}
-        return dict(zip(self.outputs, self._session.run(None, known)))
+        try:
+            known = {name: feeds[name] for name in self.inputs}
+            return dict(zip(self.outputs, self._session.run(None, known)))
+        except Exception as error:  # its own classes, RuntimeError, KeyError: by what is wrong
+            raise BackboneError(
+                f"The graph (model.onnx) cannot be run: {str(error).splitlines()[0][:300]}",
+                fix="make the graph or the bundle again: it does not fit its preprocessing",
+            ) from error

@@ -25,6 +25,7 @@ import importlib
 import io
 import threading
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from headstart.errors import UnreadableInput
+from headstart.errors import BundleError, UnreadableInput
 from headstart.types import Input
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 _PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Bmp", "Gif", "Tiff", "Ppm", "Avif")
+MAX_SIDE = 8192  # of what a graph takes: a larger one fills the memory, and no backbone has it
 _MAX_BYTES = 1 << 30
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -136,12 +138,18 @@ def open_image(
         )
     if width == 0 or height == 0:
         raise UnreadableInput(f"{width} x {height} pixels")
-    note = "animated" if image.format != "MPO" and getattr(image, "n_frames", 1) > 1 else ""
+    if image.format == "PNG" and isinstance(data, bytes) and not _sums_hold(data):
+        raise UnreadableInput("the picture is damaged")
     try:
+        # not n_frames, which goes through all of them
+        moving = image.format != "MPO" and getattr(image, "is_animated", False)
+        note = "animated" if moving else ""
         if (
             least and image.format == "JPEG" and isinstance(data, bytes)
         ):  # not the caller's own picture
             image.draft(None, (least, least))
+        # first of all: reading EXIF data decodes a PNG too, and a second try never fails
+        image.load()
         return _to_rgb(_upright(image)), note
     except MemoryError as error:
         raise UnreadableInput("not enough memory to decode it") from error
@@ -163,6 +171,20 @@ def dimensions(source: Input) -> tuple[int, int]:
         return (data if isinstance(data, Image.Image) else _open(data)).size
     except Exception:  # noqa: BLE001  parsers raise whatever they like; the extraction names the reason
         return 0, 0
+
+
+def _sums_hold(data: bytes) -> bool:
+    """Whether the pixels of a PNG file are those that were written: Pillow does not look, and shows noise."""
+    at, whole = 8, memoryview(data)
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(whole[at : at + 4], "big")
+        if end + 4 > len(data):
+            break  # cut off: the decoder says so
+        said = int.from_bytes(whole[end : end + 4], "big")
+        if whole[at + 4 : at + 8] == b"IDAT" and zlib.crc32(whole[at + 4 : end]) != said:
+            return False
+        at = end + 4
+    return True
 
 
 def _open(data: bytes) -> Image.Image:
@@ -258,7 +280,9 @@ def prepare(source: Input, steps: Sequence[Mapping[str, Any]]) -> tuple[np.ndarr
 
     Raises:
         UnreadableInput: with the reason.
+        BundleError: the steps are malformed.
     """
+    check_steps(steps)
     image: Image.Image | None = None
     note = ""
     for step, following in zip(steps, (*steps[1:], {})):
@@ -275,6 +299,55 @@ def prepare(source: Input, steps: Sequence[Mapping[str, Any]]) -> tuple[np.ndarr
             raise ValueError(f"unknown image step {step['step']!r}")
     assert image is not None
     return np.asarray(image), note
+
+
+def check_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse steps that no picture can go through, or that would fill the memory.
+
+    Raises:
+        BundleError: with the number of the step and the field.
+    """
+    for i, step in enumerate(steps):
+        fault = _fault(step, first=i == 0)
+        if fault:
+            raise BundleError(
+                f"The preprocessing of pictures is malformed: preprocess.steps[{i}]: {fault}.",
+                fix="make the bundle again with headstart fit",
+            )
+    if not steps:
+        raise BundleError(
+            "The preprocessing of pictures is malformed: preprocess.steps is empty.",
+            fix="make the bundle again with headstart fit",
+        )
+
+
+def _fault(step: Mapping[str, Any], first: bool) -> str:
+    kind = step.get("step")
+    if (kind == "decode") != first:
+        return f"step is {kind!r}, where decode comes first and once"
+    if kind == "decode":
+        for name, most in (("max_pixels", 1 << 40), ("margin", 64)):
+            if not _whole(step.get(name, 0), 0, most):
+                return f"{name} is {step[name]!r}"
+        return ""
+    size = step.get("size")
+    sides = size if isinstance(size, (list, tuple)) else [size]
+    if len(sides) not in (1, 2) or not all(_whole(side, 1, MAX_SIDE) for side in sides):
+        return f"size is {size!r}"
+    if kind == "center_crop" or (kind == "resize" and _is_filter(step)):
+        return ""
+    return (
+        f"interpolation is {step['interpolation']!r}" if kind == "resize" else f"step is {kind!r}"
+    )
+
+
+def _is_filter(step: Mapping[str, Any]) -> bool:
+    name = step.get("interpolation", "bicubic")
+    return isinstance(name, str) and name in _FILTERS
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
 
 
 def _target(steps: Sequence[Mapping[str, Any]]) -> int:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from headstart.errors import UnreadableInput
+from headstart.errors import BundleError, UnreadableInput
 from headstart.types import Input
 
 MAX_CHARACTERS = 1_000_000
+MAX_TOKENS = 1 << 17  # of one text: more than any backbone reads
 _BATCH_TOKENS = (
     256  # a batch, padding included: small, what it writes stays in the processor's cache
 )
@@ -47,25 +48,45 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def _malformed(why: str) -> BundleError:
+    return BundleError(
+        f"The preprocessing of texts is malformed: {why}.",
+        fix="make the bundle again with headstart fit",
+    )
+
+
 class TextEncoder:
     """Turns texts into token rows, and token rows into batches of nearly equal length.
 
     Args:
         tokenizer: the content of a tokenizer.json.
         steps: the preprocessing steps.
+
+    Raises:
+        BundleError: one of them is malformed.
     """
 
     def __init__(self, tokenizer: str | bytes, steps: Sequence[Mapping[str, Any]]) -> None:
-        self._tokenizer = (
-            Tokenizer.from_buffer(tokenizer)
-            if isinstance(tokenizer, bytes)
-            else Tokenizer.from_str(tokenizer)
-        )
+        self._prefix = ""
+        try:
+            self._tokenizer = (
+                Tokenizer.from_buffer(tokenizer)
+                if isinstance(tokenizer, bytes)
+                else Tokenizer.from_str(tokenizer)
+            )
+        except Exception as error:
+            raise _malformed(f"tokenizer.json cannot be used ({str(error)[:200]})") from error
         self._tokenizer.no_padding()
-        self._prefix = "".join(step["text"] for step in steps if step["step"] == "prefix")
-        for step in steps:
-            if step["step"] == "tokenize":
-                self._tokenizer.enable_truncation(int(step["max_length"]))
+        for i, step in enumerate(steps):
+            kind, where = step.get("step"), f"preprocess.steps[{i}]"
+            if kind == "prefix" and isinstance(step.get("text"), str):
+                self._prefix += step["text"]
+            elif kind == "tokenize" and type(length := step.get("max_length")) is int:
+                if not 1 <= length <= MAX_TOKENS:
+                    raise _malformed(f"{where}.max_length is {length}")
+                self._tokenizer.enable_truncation(length)
+            else:
+                raise _malformed(f"{where} is {dict(step)!r}"[:300])
 
     def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         """Tokenise.

@@ -5,6 +5,10 @@ Only the names below are ever read, so a name inside an archive never becomes a 
 
 from __future__ import annotations
 
+import io
+import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -28,7 +32,7 @@ FILES = (
     "report.html",
 )
 _MAX_FILE = 4 << 30
-_MAX_MANIFEST = 16 << 20
+_MAX_MANIFEST = 4 << 20  # in memory, JSON can be 25 times as large
 _AGAIN = "copy the bundle again from where it was made, or make it again with headstart fit"
 
 
@@ -130,30 +134,94 @@ def _check_shape(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:
-    """A file of the bundle, never more than `limit` bytes (+1, so that a longer one is noticed)."""
+    """A file of the bundle, at most `limit` bytes long.
+
+    Raises:
+        BundleError: it is missing, longer, or no plain file; or the archive is damaged or a bomb.
+    """
     try:
         if path.is_dir():
-            inside = path / name
-            if inside.is_symlink():
-                raise BundleError(f"{path}: {name} is a symbolic link.", fix=_AGAIN)
-            with inside.open("rb") as file:
-                return file.read(limit + 1)
-        with zipfile.ZipFile(path) as archive:
-            entries = [info for info in archive.infolist() if info.filename == name]
-            if len(entries) != 1:
-                count = "no" if not entries else "more than one"
-                raise BundleError(f"{path}: {count} {name} inside.", fix=_AGAIN)
-            with archive.open(entries[0]) as member:
-                return member.read(limit + 1)
+            return _from_folder(path, name, limit)
+        with _Frugal(_opened(path), "rb") as file, zipfile.ZipFile(file) as archive:
+            return _from_zip(path, archive, name, limit)
     except FileNotFoundError as error:
         raise BundleError(
             f"{path} is not a Headstart bundle: no {name} inside.", fix=_AGAIN
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BAD_ZIP as error:
         raise BundleError(
-            f"{path} is not a Headstart bundle, or a damaged one.", fix=_AGAIN
+            f"{path} is not a Headstart bundle, or a damaged one ({name} cannot be read).",
+            fix=_AGAIN,
         ) from error
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read: {error.strerror or error}.", fix="check the file"
+            f"{path} cannot be read: {error.strerror or error} ({name}).", fix="check the file"
         ) from error
+
+
+# what zipfile raises on damage, as far as fuzzing found it
+_BAD_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, IndexError,
+)  # fmt: skip
+_MAX_DIRECTORY = 1 << 20  # bytes read at once, hence of an archive's list of files: ours has seven
+_FREE_SIZE = 16 << 20  # a packed file may unpack to this ...
+_MAX_RATIO = 20  # ... or to so many times its packed size
+
+
+class _Frugal(io.FileIO):
+    """A file that gives no more than `_MAX_DIRECTORY` at once, whatever an archive claims."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        most = _MAX_DIRECTORY
+        data = super().read(size if size is not None and 0 <= size <= most else most + 1)
+        if data is not None and len(data) > most:
+            raise zipfile.BadZipFile("its list of files is too long")
+        return data or b""
+
+
+def _opened(path: Path) -> int:
+    """A handle of a plain file: a pipe would keep us waiting."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BundleError(f"{path} is not a regular file.", fix=_AGAIN)
+    return handle
+
+
+def _from_folder(path: Path, name: str, limit: int) -> bytes:
+    if (path / name).is_symlink():
+        raise BundleError(f"{path}: {name} is a symbolic link.", fix=_AGAIN)
+    with open(_opened(path / name), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_long(path, name, size, limit)
+        return file.read(limit + 1)
+
+
+def _from_zip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    entries = [info for info in archive.infolist() if info.filename == name]
+    if len(entries) != 1:
+        count = "no" if not entries else "more than one"
+        raise BundleError(f"{path}: {count} {name} inside.", fix=_AGAIN)
+    (info,) = entries
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BundleError(f"{path}: {name} is packed in a way that no bundle is.", fix=_AGAIN)
+    if info.file_size > limit:
+        raise _too_long(path, name, info.file_size, limit)
+    if info.file_size > max(_FREE_SIZE, _MAX_RATIO * info.compress_size):
+        raise BundleError(
+            f"{path}: {name} would unpack to {info.file_size / 1e6:,.0f} MB, more than "
+            f"{_MAX_RATIO} times its packed size.",
+            fix=_AGAIN,
+        )
+    with archive.open(info) as member:
+        return b"".join(iter(lambda: member.read(_MAX_DIRECTORY), b""))
+
+
+def _too_long(path: Path, name: str, size: int, limit: int) -> BundleError:
+    return BundleError(
+        f"{path}: {name} is damaged: it has {size:,} bytes where {limit:,} were expected.",
+        fix=_AGAIN,
+    )

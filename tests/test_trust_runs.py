@@ -1,0 +1,46 @@
+"""The same run again, elsewhere, for long, in other batches (R6, R23, R24, R27); see trust/runs.py."""
+
+import pytest
+
+from headstart.compute import cache_dir
+from headstart.errors import ConfigError
+from trust import runs
+
+
+def kept(outcome):
+    if outcome.skipped:
+        pytest.skip(outcome.skipped)
+    assert outcome.done > 0
+    assert not outcome.bad, "\n".join(outcome.bad)
+
+
+def test_the_same_run_again(tmp_path):
+    kept(runs.repeated(1, tmp_path))
+
+
+def test_other_surroundings(tmp_path):
+    kept(runs.places(1, tmp_path))
+
+
+def test_predictions_do_not_leak(tmp_path):
+    kept(runs.leaking_predictions(400, tmp_path))
+
+
+def test_fits_do_not_leak(tmp_path):
+    kept(runs.leaking_fits(3, tmp_path))
+
+
+def test_loads_do_not_leak(tmp_path):
+    kept(runs.leaking_loads(20, tmp_path))
+
+
+def test_an_answer_does_not_depend_on_its_batch(tmp_path):
+    kept(runs.batches(64, tmp_path))
+
+
+def test_a_cache_that_cannot_be_made_is_told_with_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ConfigError, match="cannot be made") as told:
+        cache_dir()
+    assert "HEADSTART_CACHE" in told.value.fix
