@@ -90,40 +90,43 @@ def explain(
                     ),
                 )
             )
-    skipped = [(place, one) for place, one in zip(table.names, found) if one.label is None]
+    skipped = [
+        (place, one.prediction.reason)
+        for place, one in zip(table.names, found)
+        if one.label is None
+    ]
     if len(skipped) == len(found):
-        raise DataError(
-            f"{skipped[0][0]} cannot be explained: {skipped[0][1].prediction.reason}."
-            if len(found) == 1
-            else f"None of the {len(found):,} inputs can be read ({skipped[0][1].prediction.reason}).",
-            fix="give a readable picture"
-            if table.modality == "image"
-            else "give a text that is not empty",
-        )
+        raise _none_readable(skipped, predictor.modality)
+    skipped += [(one.input, one.reason) for one in table.skipped]
     texts = [str(one) if table.modality == "text" else "" for one in table.inputs]
     if out:
         _write(out, found, texts, lang, Path(bundle).name, contents)
         say(f"why: {out}")
+    shown = [(one, text) for one, text in zip(found, texts) if one.label is not None]
     if json:
-        result_json(
-            {
-                "explanations": [one.to_json() for one in found if one.label is not None],
-                "skipped": [
-                    {"input": place, "reason": one.prediction.reason} for place, one in skipped
-                ],
-            }
-        )
+        left_out = [{"input": place, "reason": reason} for place, reason in skipped]
+        result_json({"explanations": [one.to_json() for one, _ in shown], "skipped": left_out})
     else:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        shown = [
+        lines = [
             why_terminal.told(one, text, lang, colour=colour, contents=contents)
-            for one, text in zip(found, texts)
-            if one.label is not None
+            for one, text in shown
         ]
-        result("\n\n\n".join(shown))
-    for place, one in skipped:
-        say(f"skipped {place}: {one.prediction.reason}")
+        result("\n\n\n".join(lines))
+    for place, reason in skipped:
+        say(f"skipped {place}: {reason}")
     finish(len(skipped), strict)
+
+
+def _none_readable(skipped: list[tuple[str, str]], modality: str) -> DataError:
+    place, reason = skipped[0]
+    one = f"{place} cannot be explained: {reason}."
+    return DataError(
+        one
+        if len(skipped) == 1
+        else f"None of the {len(skipped):,} inputs can be read ({reason}).",
+        fix="give a readable picture" if modality == "image" else "give a text that is not empty",
+    )
 
 
 def _check(table: Table, out: str | None) -> None:
