@@ -84,8 +84,9 @@ def test_a_mix_is_refused():
         read_times("2024-01-01 10:00", "2024-01-01T10:00Z")
 
 
-@given(st.lists(st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31)), min_size=1))
-def test_order_of_dates_is_that_of_time(moments):
+@given(st.lists(st.integers(-(10**16), 10**17), min_size=1, max_size=20))
+def test_order_of_dates_is_that_of_time(microseconds):
+    moments = [dt.datetime(2000, 1, 1) + dt.timedelta(microseconds=one) for one in microseconds]
     order = order_of(times_of(moments, [""] * len(moments), "when"))
     wanted = {moment: i for i, moment in enumerate(sorted(set(moments)))}
     assert order.tolist() == [wanted[moment] for moment in moments]
