@@ -374,17 +374,19 @@ class Fitting:
         name, settings = self._method()
         chosen = candidate.chosen
 
+        n = len(codes)
+
         def fit(
-            features: Any, own: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
+            features: Any, codes: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
         ) -> Candidate:
             given = settings
             if name == "probe":
                 # relative to the mean loss: with fewer rows it has to be stronger
-                penalty = chosen["penalty"] * 0.8 * len(codes) / len(own)
+                penalty = chosen["penalty"] * 0.8 * n / len(codes)
                 given = dataclasses.replace(
                     settings, penalty=penalty, class_weight=chosen["class_weight"]
                 )
-            made: Candidate = METHODS.get(name)(features, own, folds, k, given, start=start)
+            made: Candidate = METHODS.get(name)(features, codes, folds, k, given, start=start)
             return made
 
         return learning_curve(
