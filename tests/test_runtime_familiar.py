@@ -50,7 +50,8 @@ def test_neighbours_are_those_of_scikit_learn():
     distances, rows = other.fit(reference.features).kneighbors(new - reference.centre)
     found, cosines = nearest(reference, new, 5)
     assert (found == rows).mean() > 0.99  # but for equals
-    np.testing.assert_allclose(cosines, 1 - distances, atol=1e-5)
+    # scikit-learn brings the half-precision rows to length 1 once more
+    np.testing.assert_allclose(cosines, 1 - distances, atol=1e-3)
 
 
 def test_equal_rows_are_all_found():

@@ -61,19 +61,21 @@ def prediction_set(probabilities: np.ndarray, threshold: float | np.ndarray) -> 
 
 
 def mass_up_to(probabilities: np.ndarray) -> np.ndarray:
-    """For every label, the probability of all that come before it and half of its own, (n, k) float64.
+    """For every label, the probability of all that come before it and a part of its own, (n, k) float64.
 
     Labels come most probable first, the first of equals first. It is the score of Romano, Sesia and
-    Candes (2020) with their uniform draw u fixed at its mean: with u drawn, the same input would get
-    another set each time; with u = 1, sets are larger than they need be. Split conformal prediction
-    holds for any fixed function of the probabilities, so it holds for this one.
+    Candes (2020), whose part is drawn at random, so that the score of a truth is spread evenly. Drawn
+    anew, the same input would get another set each time. Here the part is a fixed function of the
+    probabilities that runs through 0..1 a thousand times as they move: spread as evenly, and hardly
+    changed by their last bits. Split conformal prediction holds for any fixed function.
     """
     p = _matrix(probabilities, "probabilities").astype(np.float64)
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
+    part = (1000 * (p @ np.arange(p.shape[1]))) % 1.0
+    upto = np.cumsum(ranked, axis=1) - ranked * (1 - part[:, None])
     mass = np.empty_like(p)
-    upto = np.minimum(np.cumsum(ranked, axis=1) - ranked / 2, 1.0)  # sums round
-    np.put_along_axis(mass, order, upto, axis=1)
+    np.put_along_axis(mass, order, np.clip(upto, 0.0, 1.0), axis=1)  # sums round
     return mass
 
 

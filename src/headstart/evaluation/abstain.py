@@ -22,11 +22,11 @@ def for_precision(
 ) -> float:
     """The lowest threshold above which the share of right answers is at least `precision`.
 
-    Learn then Test (Angelopoulos et al. 2021) with two fixed sequences of thresholds, each with half of
-    the permitted error: from strict to lenient, the hypothesis "fewer than `precision` of the answers
-    above this are right" is tested by the exact binomial tail (Clopper and Pearson 1934), and the first
-    that cannot be refuted ends the sequence. Sequences begin where enough rows are answered for a test to
-    succeed: the one if all of them are right, the other if half of the permitted mistakes are made.
+    Learn then Test (Angelopoulos et al. 2021) with a fixed sequence of thresholds: from strict to lenient,
+    the hypothesis "fewer than `precision` of the answers above this are right" is tested by the exact
+    binomial tail (Clopper and Pearson 1934), and the first that cannot be refuted ends the sequence. It
+    begins where so many rows are answered that a test succeeds although half of the permitted mistakes
+    are made; with fewer rows than that in all, where it succeeds if none is made.
 
     Args:
         top: (n,) calibrated probabilities of the answers to rows that the model had not seen.
@@ -43,15 +43,14 @@ def for_precision(
             f"at_precision is {precision:g}.", fix="take a share between 0 and 1, e.g. 0.95"
         )
     top, right = np.asarray(top), np.asarray(right)
-    error = (1 - confidence) / 2
-    found = [
-        _walk(top, right, precision, error, rows)
-        for rows in (_enough(precision, error, 0.0), _enough(precision, error, 0.5))
-    ]
-    passed = [threshold for threshold in found if threshold is not None]
-    if not passed:
+    error = 1 - confidence
+    rows = _enough(precision, error, 0.5)
+    if len(top) < rows:
+        rows = _enough(precision, error, 0.0)
+    found = _walk(top, right, precision, error, rows)
+    if found is None:
         raise _not_shown(right, precision, error)
-    return min(passed)
+    return found
 
 
 def for_cost(cost: float) -> float:
@@ -82,7 +81,7 @@ def at_most(mistakes: int, n: int, share: float) -> float:
 def _walk(
     top: np.ndarray, right: np.ndarray, precision: float, error: float, rows: int
 ) -> float | None:
-    """The last threshold of one sequence whose test succeeds; None if none does."""
+    """The last threshold of the sequence whose test succeeds; None if none does."""
     last = None
     for threshold in GRID:
         answered = top >= threshold
