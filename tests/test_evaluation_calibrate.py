@@ -206,8 +206,12 @@ def test_a_class_that_was_weighted_up_stays_so():
     rng = np.random.default_rng(0)
     codes = (rng.random(3000) < 0.08).astype(int)
     z = rng.normal(size=(3000, 2))
-    z[np.arange(3000), codes] += 2
+    z[np.arange(3000), codes] += 1.2
     z[:, 1] -= 1  # where the mean of accuracy and macro-F1 is best
+    scale, shift = fit_vector(1.5 * z, codes, 1.0)
+    shifted = metrics.confusion(codes, (1.5 * z * scale + shift).argmax(axis=1), 2)
+    plain = metrics.confusion(codes, z.argmax(axis=1), 2)
+    assert metrics.macro_f1(shifted) < 0.95 * metrics.macro_f1(plain)  # what is to be avoided
     weighted = calibrate(1.5 * z, codes)
     assert weighted.scale == ()
     found = probabilities(1.5 * z, weighted).argmax(axis=1)

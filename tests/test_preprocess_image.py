@@ -258,7 +258,7 @@ def test_the_middle_alone_is_the_middle_of_the_whole(width, height, seed):
     whole, middle = (image.prepare(smooth, steps)[0].astype(int) for steps in (STEPS, joined))
     assert whole.shape == middle.shape
     assert np.abs(whole - middle).max() <= 2  # noise, which overshoots, can differ by more
-    assert np.abs(whole - middle).mean() < 0.05
+    assert np.abs(whole - middle).mean() < 0.2
 
 
 def test_a_middle_larger_than_the_resized_picture_is_padded():
