@@ -223,6 +223,10 @@ class BundlePredictor:
                 f"{self.files.path}: the graph's {output} are {values.shape}, not (n, {width}).",
                 fix=_AGAIN,
             )
+        if not np.isfinite(values).all():
+            raise BundleError(
+                f"{self.files.path}: the graph's {output} are not finite numbers.", fix=_AGAIN
+            )
 
     def _reference(self) -> Reference | None:
         """The training rows that the bundle keeps, if it keeps any."""

@@ -127,8 +127,14 @@ def _check_shape(path: Path, manifest: Mapping[str, Any]) -> None:
         or not all(isinstance(x, str) for x in labels)
     ):
         raise BundleError(f"{path}: bundle.json: task.labels is not a list of labels.", fix=_AGAIN)
+    if len(set(labels)) < len(labels):
+        raise BundleError(f"{path}: bundle.json: task.labels names a label twice.", fix=_AGAIN)
     for name, entry in manifest["files"].items():
-        sound = isinstance(entry, dict) and isinstance(entry.get("bytes"), int)
+        sound = (
+            isinstance(entry, dict)
+            and isinstance(entry.get("bytes"), int)
+            and isinstance(entry.get("sha256"), str)
+        )
         if name not in FILES or not sound or not 0 <= entry["bytes"] <= _MAX_FILE:
             raise BundleError(f"{path}: bundle.json lists an unsound file {name!r}.", fix=_AGAIN)
 
