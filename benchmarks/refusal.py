@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluation.calibrate import calibrate
-from headstart.evaluation.familiarity import reference_of, threshold
+from headstart.evaluation.familiarity import judging, reference_of, threshold
 from headstart.evaluation.measure import interval_of_accuracy
 from headstart.methods import probe
 from headstart.runtime.decide import probabilities
@@ -69,6 +69,7 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
     names = [""] * len(train)
     reference = reference_of(train.features, train.codes, names, train.k)
     held_out = probabilities(made.held_out, decision)
+    judges = judging(folds, train.parts == "val")
 
     def answers(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p = probabilities(features @ made.head.weight + made.head.bias, decision)
@@ -78,7 +79,7 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
     said, familiar = answers(known)
     said_strange, unfamiliar = answers(strange)
     for keep in KEEP:
-        at = threshold(train.features, train.codes, folds, held_out, keep, rows=made.held_out_rows)
+        at = threshold(train.features, train.codes, judges, held_out, keep, rows=made.held_out_rows)
         assert at is not None
         kept, passed = familiar >= at, unfamiliar >= at
         yield {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.evaluation import familiarity as room
-from headstart.evaluation.familiarity import reference_of, threshold
+from headstart.evaluation.familiarity import judging, reference_of, threshold
 from headstart.runtime.familiar import familiarity, unit
 
 
@@ -136,3 +136,10 @@ def test_inputs_stay_as_they_are_and_wrong_shapes_say_so():
         reference_of(features, codes, [""] * 39, 4)
     with pytest.raises(ValueError, match=r"within 0\.\.2"):
         reference_of(features, codes, [""] * 40, 3)
+
+
+def test_rows_marked_for_validation_judge_alone_where_there_are_enough():
+    folds = np.arange(1000) % 5
+    few, many = np.arange(1000) < 199, np.arange(1000) < 200
+    assert (judging(folds, few) == folds).all()
+    assert (judging(folds, many) == np.where(many, 0, -1)).all()

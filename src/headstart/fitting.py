@@ -301,10 +301,11 @@ class Fitting:
         )
         reference = familiarity.reference_of(features, codes, learned.table.names, len(task.labels))
         if config.refuse:
+            marked = np.array(learned.table.split or [""] * len(codes)) == "val"
             least = familiarity.threshold(
                 features,
                 codes,
-                folds,
+                familiarity.judging(folds, marked),
                 probabilities(candidate.held_out, decision),
                 1 - config.refuse,
                 rows=candidate.held_out_rows,

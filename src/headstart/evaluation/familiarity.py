@@ -15,6 +15,9 @@ LIMIT = 20_000
 BYTES = 16_000_000
 """... and bytes of features, in half precision."""
 
+ENOUGH = 200
+"""Rows marked for validation from which on they alone set the threshold."""
+
 _JUDGED = 5_000  # held-out rows that set the threshold: more would not move it
 
 
@@ -103,6 +106,20 @@ def threshold(
     if not refused:
         return None
     return float(np.partition(scores, refused - 1)[refused - 1])
+
+
+def judging(folds: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """Folds for `threshold`, where the data itself marks rows for validation.
+
+    Rows that were gathered together are more alike than a row that comes later is to them: on clinc150
+    95 of 100 rows of one fold pass what 93 of 100 test rows pass. Rows set apart by whoever gathered the
+    data are nearer to what comes later; with enough of them they judge alone, against the others.
+
+    Args:
+        folds: (n,) fold numbers.
+        marked: (n,) bool, rows marked for validation.
+    """
+    return np.where(marked, 0, -1) if marked.sum() >= ENOUGH else folds
 
 
 def _out_of_fold(
