@@ -6,7 +6,7 @@
 
 DIR holds the open data sets trashnet, clinc150 and financial_phrasebank. Each run is saved as it comes
 (OUT/runs); a second call goes on where the first was stopped, --fresh begins anew. OUT/results.json has
-everything, OUT/results.md the tables, OUT/bench.svg the picture. With --docs the tables and the picture
+everything (--only without a name just writes it anew), OUT/results.md the tables, OUT/bench.svg the picture. With --docs the tables and the picture
 also go into docs/explain.
 
 A peer is one row of `environments.PEERS`, one script in benchmarks/peers and one side in
@@ -62,6 +62,7 @@ def compare(
         Name of a side -> its runs, and why it failed if it did.
     """
     sides = [side for side in comparison.sides if side.quick or not room.quick]
+    repeats = None if only_kept else repeats
     found: dict[str, dict[str, Any]] = {side.name: {"runs": []} for side in sides}
     for number in range(max(_times(side, repeats) for side in sides)):
         for side in sides if number % 2 == 0 else reversed(sides):
@@ -170,7 +171,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--envs", type=Path, default=environments.ENVS, help="peers' environments")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="runs Headstart")
-    parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), default=list(COMPARISONS))
+    parser.add_argument("--only", nargs="*", choices=list(COMPARISONS), default=list(COMPARISONS))
     parser.add_argument("--without", nargs="+", default=[], help="names of sides not to run now")
     parser.add_argument("--repeats", type=int, help="of a side at most")
     parser.add_argument(

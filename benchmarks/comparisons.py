@@ -462,7 +462,7 @@ def _image_fit() -> Comparison:
         (
             Side(HEADSTART, fit_pictures),
             Side("Headstart again", fit_pictures_again, 5),
-            Side("timm + scikit-learn", timm, 2),
+            Side("timm + scikit-learn", timm, 2, quick=False),
             Side("fastai fine_tune(1)", fastai),
             Side("AutoGluon MultiModal", autogluon, 1, quick=False),
         ),
@@ -579,7 +579,10 @@ def _text_fits() -> tuple[Comparison, ...]:
             "Texts: 8 labelled sentences a class",
             "financial_phrasebank, 3 classes, 24 sentences drawn from its training rows, all of its test "
             "rows (969), MiniLM; 5 draws, and a score's interval is over the draws",
-            (Side(HEADSTART, few_ours, 5), Side("SetFit, 20 iterations", few_theirs, 5)),
+            (
+                Side(HEADSTART, few_ours, 5, quick=False),
+                Side("SetFit, 20 iterations", few_theirs, 5, quick=False),
+            ),
             (Goal("SetFit, 20 iterations", ratio=25),),
             scored=True,
             draws=True,
@@ -650,7 +653,7 @@ def _parts() -> tuple[Comparison, ...]:
             "From an empty environment to a tested model",
             "python -m venv, pip install (no download cache), the starter fetched into an empty cache, "
             "fit on trashnet, the report; disk: the environment without pip itself, and the cache",
-            (Side(HEADSTART, from_nothing, 2),),
+            (Side(HEADSTART, from_nothing, 2, quick=False),),
             (Goal(HEADSTART, limit=60), Goal(HEADSTART, limit=250, of="disk_mb", unit="MB")),
             whole=False,
         ),

@@ -157,7 +157,7 @@ def machine() -> dict[str, Any]:
         "processors": threads,
         "processor": model or platform.processor(),
         "memory_gb": round(memory, 1),
-        "system": platform.platform(terse=True),
+        "system": platform.system(),
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+import report_trust as trust
 from headstart.report import content, mistakes
 from headstart.types import (
     Backbone,
@@ -19,6 +21,7 @@ from headstart.types import (
     Evaluation,
     Finding,
     Head,
+    LearningCurve,
     Metric,
     Preprocess,
     Roles,
@@ -147,6 +150,7 @@ def assemble(
     why: str = "the starter for pictures",
     command: str = "",
     roles: Roles | None = None,
+    decision: Decision | None = None,
 ) -> content.Report:
     """Put the nouns together as `fit` does."""
     train = np.repeat(np.arange(len(labels)), train_counts)
@@ -202,7 +206,7 @@ def assemble(
             2.1,
         ),
         evaluation=measured,
-        decision=Decision(temperature=1.31, coverage=0.9, set_threshold=0.07),
+        decision=decision or Decision(temperature=1.31, coverage=0.9, set_threshold=0.07),
         findings=findings,
         mistakes=mistakes.worst(test, p, codes, labels),
         seconds={
@@ -224,6 +228,9 @@ def waste(n: int = 340) -> content.Report:
     shares = np.array([0.16, 0.2, 0.16, 0.235, 0.19, 0.055])
     codes = np.random.default_rng(1).choice(6, n, p=shares)
     p = answers(codes, 6, 0.8, 2)
+    names = [f"{WASTE[c]}/{WASTE[c]}{i:03d}.jpg" for i, c in enumerate(codes)]
+    doubted = names[: min(8, n)]
+    wrong = [WASTE[c] for c in codes[: len(doubted)]], [WASTE[c - 1] for c in codes[: len(doubted)]]
     return assemble(
         title="waste",
         modality="image",
@@ -231,9 +238,9 @@ def waste(n: int = 340) -> content.Report:
         inputs=[picture(i, (320, 240) if i % 3 else (200, 320)) for i in range(n)],
         codes=codes,
         p=p,
-        measured=evaluation(p, codes, WASTE, rivals=IMAGE_RIVALS),
+        measured=trust.trusted(evaluation(p, codes, WASTE, rivals=IMAGE_RIVALS), p, codes, 1317),
         train_counts=[219, 272, 221, 330, 258, 17],
-        names=[f"{WASTE[c]}/{WASTE[c]}{i:03d}.jpg" for i, c in enumerate(codes)],
+        names=names,
         skipped=[
             Skipped(
                 "glass/IMG_0231.heic", "an HEIC picture, which is not supported: convert it to JPEG"
@@ -241,8 +248,9 @@ def waste(n: int = 340) -> content.Report:
             Skipped("metal/notes.txt", "not a picture (.txt)"),
             Skipped("paper/scan 4.jpg", "the picture is cut off or damaged"),
         ],
-        findings=WASTE_FINDINGS,
+        findings=(*WASTE_FINDINGS, *trust.suspects(tuple(doubted), *map(tuple, wrong))),
         notes=["folder: the 6 folders directly below it are the classes"],
+        decision=trust.DECIDED,
     )
 
 
@@ -310,12 +318,17 @@ def intents(k: int = 150, n: int = 1500) -> content.Report:
         inputs=texts,
         codes=codes,
         p=p,
-        measured=evaluation(p, codes, labels, split="test", rivals=TEXT_RIVALS),
+        measured=trust.trusted(
+            evaluation(p, codes, labels, split="test", rivals=TEXT_RIVALS), p, codes, 13_000
+        ),
         train_counts=[100 if i % 7 else 25 for i in range(k)],
         names=[f"intents.csv:{i + 2}" for i in range(n)],
         notes=['columns: "text" is the input, "intent" the target (150 classes); "id" is not used'],
         source="intents.csv",
         roles=Roles("text", "intent", "part"),
+        decision=replace(
+            trust.DECIDED, sets="class", class_thresholds=(0.1,) * k, scale=(1.0,) * k
+        ),
         why="the texts are English (41 % of words are common English ones), which starter:minilm reads fastest",
     )
 
@@ -383,7 +396,7 @@ def hostile(k: int = 200, n: int = 600, skipped: int = 2000) -> content.Report:
         inputs=[picture(i % 16) for i in range(n)],
         codes=codes,
         p=p,
-        measured=evaluation(p, codes, labels, protocol=HOSTILE, rivals=((HOSTILE, 0.5, 0.5, HOSTILE), *IMAGE_RIVALS)),
+        measured=attacked(evaluation(p, codes, labels, protocol=HOSTILE, rivals=((HOSTILE, 0.5, 0.5, HOSTILE), *IMAGE_RIVALS)), p, codes),
         train_counts=[3 + i % 40 for i in range(k)],
         names=[f"{ATTACKS[i % len(ATTACKS)]}/{i}.jpg" for i in range(n)],
         skipped=[
@@ -393,6 +406,8 @@ def hostile(k: int = 200, n: int = 600, skipped: int = 2000) -> content.Report:
         findings=[
             Finding(HOSTILE, "warning", HOSTILE, HOSTILE, tuple(ATTACKS) * 100),
             Finding("leak", "error", ATTACKS[1], "", (ATTACKS[1],)),
+            Finding("wrong-labels", "warning", HOSTILE, HOSTILE, tuple(f"{ATTACKS[i]}/{i}.jpg" for i in range(6)),
+                    confidence=0.5, suggestions=ATTACKS[:6], sure=(0.5,) * 6),
         ],
         notes=ATTACKS,
         source=HOSTILE,
@@ -400,4 +415,99 @@ def hostile(k: int = 200, n: int = 600, skipped: int = 2000) -> content.Report:
         why=HOSTILE,
         command=f"headstart fit '{HOSTILE}'",
         roles=Roles(*ATTACKS[:4]),
+        decision=trust.DECIDED,
+    )  # fmt: skip
+
+
+def attacked(measured: Evaluation, p: np.ndarray, codes: np.ndarray) -> Evaluation:
+    """Trust whose reasons and notes attack the page."""
+    measured = trust.leaky(trust.trusted(measured, p, codes, 4000), 12)
+    assert measured.answered is not None
+    assert measured.learning is not None
+    reasons = {attack: i + 1 for i, attack in enumerate(ATTACKS)}
+    return replace(
+        measured,
+        answered=replace(measured.answered, reasons=reasons),
+        learning=replace(measured.learning, note=HOSTILE),
+    )
+
+
+def spam(n: int = 240) -> content.Report:
+    """Texts of which many were also learned from; nothing is withheld, and more labels will not help."""
+    labels = ("ham", "spam")
+    codes = np.random.default_rng(8).integers(0, 2, n)
+    p = answers(codes, 2, 0.97, 9, near=1)
+    stems = (
+        "see you at the meeting at nine, ",
+        "you have won a prize, call now, ",
+        "the invoice is attached, ",
+    )
+    texts = [f"{stems[i % 3] * (1 + i % 4)}number {i}" for i in range(n)]
+    names = [f"mail.csv:{i + 2}" for i in range(n)]
+    measured = trust.leaky(trust.trusted(evaluation(p, codes, labels), p, codes, 960), 40)
+    bad = trust.reliability(trust.calm(p, codes), codes)
+    measured = replace(
+        measured,
+        answered=None,
+        reliability=replace(bad, ece=bad.noise + 0.041, before=bad.noise + 0.02),
+        learning=trust.learning(960, measured.metrics["accuracy"].value, 500, 0.002),
+    )
+    gain = Metric(0.002, -0.002, 0.006)
+    measured = replace(measured, learning=replace(measured.learning, gain=gain))  # type: ignore[type-var]
+    return assemble(
+        title="mail",
+        modality="text",
+        labels=labels,
+        inputs=texts,
+        codes=codes,
+        p=p,
+        measured=measured,
+        train_counts=[480, 480],
+        names=names,
+        source="mail.csv",
+        roles=Roles("text", "label", time="sent"),
+        why="",
+        decision=Decision(coverage=0.95, set_threshold=0.62, sets="aps"),
+        findings=(
+            Finding("leak", "error", "40 of 240 test rows are also among the training rows.",
+                    "remove them from the training or the test data", tuple(names[:40]), confidence=1.0),
+            Finding("conflicting-labels", "warning",
+                    f"2 rows have the same content but different labels, e.g. {names[0]} is 'ham', {names[9]} is 'spam'.",
+                    "decide which label is right, and mend or remove the other rows", (names[0], names[9])),
+            trust.suspects(tuple(names[:3]), ("ham", "ham", "spam"), ("spam", "spam", "ham"))[0],
+        ),
+    )  # fmt: skip
+
+
+def tiny() -> content.Report:
+    """Five rows measured, two classes, hardly anything to say."""
+    labels = ("no", "yes")
+    codes = np.array([0, 1, 0, 1, 1])
+    p = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.55, 0.45], [0.1, 0.9]])
+    measured = replace(
+        evaluation(p, codes, labels),
+        coverage=1.0,
+        set_size=2.0,
+        reliability=trust.reliability(p, codes),
+        risk=trust.risk(p, codes),
+        answered=trust.answered(p, codes, 0.95, 0),
+        learning=LearningCurve(
+            (8,), (Metric(0.6, 0.2, 0.9),), note="no learning curve: too few rows of each class"
+        ),
+        notes=("only 5 rows were measured: the intervals are rough",),
+    )
+    return assemble(
+        title="tiny",
+        modality="text",
+        labels=labels,
+        inputs=[f"text {i}" for i in range(5)],
+        codes=codes,
+        p=p,
+        measured=measured,
+        train_counts=[4, 4],
+        names=[f"tiny.csv:{i + 2}" for i in range(5)],
+        source="tiny.csv",
+        roles=Roles("text", "answer"),
+        why="",
+        decision=Decision(set_threshold=0.0, abstain_below=0.95),
     )  # fmt: skip

@@ -68,7 +68,7 @@ def test_every_setting_of_fit_has_help_and_a_sound_default():
     import dataclasses
     import typing
 
-    from headstart.fitting import FitConfig
+    from headstart.fit_config import FitConfig
 
     def walk(cls):
         hints = typing.get_type_hints(cls)

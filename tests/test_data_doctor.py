@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.data.doctor import duplicate_groups, examine, leaks
+from headstart.data.doctor import duplicate_groups, examine, extreme, leaks, pictures
+from headstart.preprocess import likeness
 from headstart.types import Roles, Skipped, Table
 
 
@@ -19,6 +20,10 @@ def table(inputs, targets=None, modality="text") -> Table:
     names = tuple(f"row {i}" for i in range(len(inputs)))
     labels = None if targets is None else tuple(targets)
     return Table(inputs, labels, names, modality, Roles("x", "y"), "x")
+
+
+def word(i: int) -> str:
+    return f"text {i}"
 
 
 def kinds(findings) -> dict[str, tuple[str, ...]]:
@@ -109,18 +114,18 @@ def test_duplicates_and_conflicts():
 
 def test_class_sizes():
     targets = ["big"] * 40 + ["small"] * 4 + ["one"]
-    data = table(map(str, range(45)), targets)
+    data = table(map(word, range(45)), targets)
     found = kinds(examine(data, duplicate_groups(data)))
     assert found == {
         "single-rows": ("row 44",),
         "small-classes": ("row 40", "row 41", "row 42", "row 43"),
         "imbalance": (),
     }
-    even = table(map(str, range(12)), ["a", "b"] * 6)
+    even = table(map(word, range(12)), ["a", "b"] * 6)
     assert examine(even, duplicate_groups(even)) == ()
-    nine = table(map(str, range(50)), ["a"] * 45 + ["b"] * 5)
+    nine = table(map(word, range(50)), ["a"] * 45 + ["b"] * 5)
     assert examine(nine, duplicate_groups(nine)) == ()
-    ten = table(map(str, range(55)), ["a"] * 50 + ["b"] * 5)
+    ten = table(map(word, range(55)), ["a"] * 50 + ["b"] * 5)
     assert list(kinds(examine(ten, duplicate_groups(ten)))) == ["imbalance"]
 
 
@@ -135,7 +140,7 @@ def test_one_class_and_no_labels():
 @pytest.mark.parametrize(("n", "severity"), [(1, "info"), (5, "warning")])
 def test_skipped(n, severity):
     gone = tuple(Skipped(f"x.csv:{i}", "empty text") for i in range(n))
-    data = replace(table(map(str, range(40)), ["a", "b"] * 20), skipped=gone)
+    data = replace(table(map(word, range(40)), ["a", "b"] * 20), skipped=gone)
     (finding,) = examine(data, duplicate_groups(data))
     assert (finding.kind, finding.severity, len(finding.rows)) == ("skipped", severity, n)
     assert f"empty text ({n})" in finding.message
@@ -154,3 +159,65 @@ def test_leaks(tmp_path):
     one, two = table([tmp_path / "a.png"], modality="image"), table([b"x", data], modality="image")
     assert leaks(one, two)[0].rows == ("row 1",)
     assert leaks(one, train) == ()
+
+
+def test_duplicates_name_the_row_they_repeat():
+    data = table(["same", "other", "Same!", "same"], ["a"] * 4)
+    finding = next(f for f in examine(data, duplicate_groups(data)) if f.kind == "duplicates")
+    assert finding.numbers == (0, 2, 3)
+    assert finding.suggestions == ("", "row 0", "row 0")
+    assert finding.confidence == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("12.5 %", False),
+        ("...!", False),
+        ("👍", True),
+        ("1 a", True),
+        ("好", True),
+        ("12\n\t—", False),
+    ],
+)
+def test_texts_without_letters(text, says):
+    data = table(["a text", "another", text], ["a", "b", "a"])
+    found = kinds(examine(data, duplicate_groups(data)))
+    assert ("no-letters" in found) is not says
+    assert says or found["no-letters"] == ("row 2",)
+
+
+def test_lengths_far_from_the_others():
+    texts = [f"a text of some length, number {i:03}" for i in range(40)]
+    data = table([*texts, "x" * 100_000, "y"], ["a", "b"] * 21)
+    finding = next(f for f in examine(data, duplicate_groups(data)) if f.kind == "lengths")
+    assert finding.rows == ("row 40", "row 41")
+    assert "100,000" in finding.message
+    data = table(texts, ["a", "b"] * 20)
+    assert "lengths" not in kinds(examine(data, duplicate_groups(data)))
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=60), st.integers(1, 50))
+def test_extremes_do_not_depend_on_the_unit_of_large_sizes(values, factor):
+    sizes = np.array(values, dtype=np.int64) + 1
+    assert extreme(sizes).tolist() == extreme(sizes * factor).tolist()
+    assert len(extreme(np.full(30, 7))) == 0
+
+
+def test_pictures_of_one_colour_and_odd_sizes(tmp_path):
+    rng = np.random.default_rng(0)
+    inputs = []
+    for i in range(25):
+        pixels = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        inputs.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels).save(inputs[-1])
+    Image.new("RGB", (60, 40), (10, 200, 30)).save(tmp_path / "flat.jpg", quality=30)
+    Image.fromarray(rng.integers(0, 256, (2000, 2400, 3), dtype=np.uint8)).save(
+        tmp_path / "big.jpg"
+    )
+    Image.fromarray(rng.integers(0, 256, (9, 60, 3), dtype=np.uint8)).save(tmp_path / "thin.png")
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    inputs += [tmp_path / name for name in ("flat.jpg", "big.jpg", "thin.png", "broken.png")]
+    data = table(inputs, modality="image")
+    found = kinds(pictures(data, likeness.prints(data.inputs)))
+    assert found == {"blank": ("row 25",), "sizes": ("row 26", "row 27")}

@@ -240,3 +240,96 @@ def test_folds_are_of_even_size():
     data = table([i % 7 for i in range(500)])
     folds = make_split(data).folds
     assert max(np.bincount(folds)) - min(np.bincount(folds)) <= 1
+
+
+def timed(targets, times, **more) -> Table:
+    return replace(
+        table(targets, **more),
+        times=tuple(map(str, times)),
+        roles=Roles("text", "label", time="day"),
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=8, max_size=80), st.data()
+)
+@settings(deadline=None)
+def test_the_latest_rows_are_measured(found, draw):
+    targets, times = (np.array(column) for column in zip(*found))
+    groups = np.array(
+        draw.draw(st.lists(st.integers(0, 40), min_size=len(found), max_size=len(found)))
+    )
+    data = timed(targets, times)
+    try:
+        split = make_split(data, groups=groups)
+    except DataError as error:
+        assert any(
+            part in error.message
+            for part in ("only one class", "same time", "groups that have", "are all")
+        )
+        return
+    assert sorted([*split.train, *split.test]) == list(range(len(found)))
+    assert not set(groups[split.train]) & set(groups[split.test])
+    cut = times[split.test].min()
+    late = [row for row in split.train.tolist() if times[row] >= cut]
+    early = set(groups[times < cut])
+    assert all(groups[row] in early for row in late)  # learned from for their group's sake only
+    assert not late or any("later rows are learned from" in note for note in split.notes)
+    assert split.folds.shape == split.train.shape
+    names = targets[split.train]
+    for fold in set(split.folds.tolist()) - {-1}:
+        assert set(names[split.folds != fold]) == set(names)
+
+
+def test_time_splits_say_from_when_to_when():
+    days = [f"2024-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(100)]
+    split = make_split(timed([i % 2 for i in range(100)], days))
+    assert split.test.tolist() == list(range(80, 100))
+    assert split.name == "held-out"
+    assert split.protocol == (
+        "the latest 20 of 100 rows held out, 2024-03-25 to 2024-04-16; "
+        "learned from 2024-01-01 to 2024-03-24"
+    )
+    assert "the folds of the cross-validation are blocks of time" in split.notes
+    assert split.folds.tolist() == np.repeat(np.arange(5), 16).tolist()
+    assert (make_split(timed([i % 2 for i in range(100)], days), seed=7).test == split.test).all()
+
+
+def test_equal_times_stay_together():
+    times = np.repeat([1, 2, 10], [40, 33, 27])  # as numbers: 10 is later than 2
+    split = make_split(timed([i % 2 for i in range(100)], times))
+    assert split.test.tolist() == list(range(73, 100))
+    assert split.folds.tolist() == [0] * 40 + [1] * 33
+
+
+def test_groups_that_straddle_the_cut_are_learned_from():
+    groups = np.arange(100)
+    groups[[5, 85, 95]] = 5
+    split = make_split(timed([i % 2 for i in range(100)], range(100)), groups=groups)
+    assert split.test.tolist() == [i for i in range(80, 100) if i not in (85, 95)]
+    assert "2 later rows are learned from, as their 1 groups have earlier rows too" in split.notes
+    folds = dict(zip(split.train.tolist(), split.folds.tolist()))
+    assert folds[5] == folds[85] == folds[95] == 4  # where the latest of them belongs
+
+
+def test_time_and_parts_of_the_data():
+    parts = ["train"] * 80 + ["test"] * 20
+    data = timed([i % 2 for i in range(100)], range(100, 0, -1), split=parts)
+    split = make_split(data)
+    assert split.name == "test"
+    assert split.test.tolist() == list(range(80, 100))
+    assert split.folds.tolist() == np.repeat(np.arange(5)[::-1], 16).tolist()
+    without = make_split(replace(data, split=None), with_test=False)
+    assert without.folds.tolist() == np.repeat(np.arange(5)[::-1], 20).tolist()
+
+
+def test_what_cannot_be_divided_by_time():
+    with pytest.raises(DataError, match="all rows have the same time"):
+        make_split(timed([0, 1] * 6, ["2024-01-01"] * 12))
+    with pytest.raises(DataError, match="groups that have earlier ones"):
+        make_split(timed([0, 1] * 6, range(12)), groups=np.arange(12) % 3)
+    with pytest.raises(DataError, match=r"earlier rows of r\.csv are all '0'") as caught:
+        make_split(timed([0] * 9 + [1] * 3, range(12)), test_size=0.25)
+    assert "--test-size" in caught.value.fix
+    later = make_split(timed(["a", "b"] * 9 + ["new"] * 4, range(22)))
+    assert "1 classes are in the test rows only: 'new'" in later.notes

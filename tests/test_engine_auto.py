@@ -110,7 +110,7 @@ def test_an_engine_that_fails_in_the_middle_is_replaced_and_the_features_are_sou
 def test_onnxruntime_alone_has_nothing_to_fall_back_on(only):
     only()
     made, _ = engine()
-    with pytest.raises(BackboneError, match="onnxruntime failed on this graph"):
+    with pytest.raises(BackboneError, match=r"cannot be run: .*invalid dimensions"):
         made.run({"pixels": FEEDS["pixels"][:, :5]})
 
 

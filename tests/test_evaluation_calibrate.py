@@ -1,14 +1,16 @@
-"""Temperature and prediction sets."""
+"""Temperature, vector scaling and the thresholds that rest on them."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 
 from headstart import metrics
-from headstart.evaluation.calibrate import calibrate, fit_temperature, set_threshold
+from headstart.errors import ConfigError, DataError
+from headstart.evaluation import calibrate as room
+from headstart.evaluation.calibrate import calibrate, fit_temperature, fit_vector
+from headstart.evaluation.sets import KINDS, set_threshold
+from headstart.runtime.decide import prediction_sets, probabilities
 from headstart.types import Decision
 
 
@@ -44,7 +46,7 @@ def test_expected_calibration_error_falls():
         decision = calibrate(z[:1000], codes[:1000])
         new, truth = z[1000:], codes[1000:]
         before = metrics.ece(metrics.softmax(new), truth)
-        after = metrics.ece(metrics.softmax(new / decision.temperature), truth)
+        after = metrics.ece(probabilities(new, decision), truth)
         assert before > 0.15
         assert after < 0.03
 
@@ -57,25 +59,11 @@ def test_sets_hold_the_truth_as_often_as_promised(n, with_folds):
         z, codes = _draw(n + 500, 6, 2.0, np.random.default_rng([seed, n]), 2.0)
         folds = np.arange(n) % 5 if with_folds else None
         decision = calibrate(z[:n], codes[:n], coverage=0.9, folds=folds)
-        p = metrics.softmax(z[n:] / decision.temperature)
-        sets = metrics.prediction_set(p, decision.set_threshold)
+        p = probabilities(z[n:], decision)
+        sets = prediction_sets(p, decision)
         held.append(sets[np.arange(500), codes[n:]].mean())
         assert sets.any(axis=1).all()
     assert np.mean(held) == pytest.approx(0.9, abs=0.015)
-
-
-def test_threshold_is_the_finite_sample_quantile():
-    p = np.arange(1, 20)[:, None] / 20  # 19 rows, the truth has 0.05 .. 0.95
-    codes = np.zeros(19, dtype=int)
-    for coverage in (0.5, 0.8, 0.9, 0.95):
-        rank = math.ceil(round(20 * coverage, 6))
-        found = set_threshold(p, codes, coverage)
-        assert found == pytest.approx(sorted(p[:, 0], reverse=True)[rank - 1])
-        assert (p[:, 0] >= found).sum() == rank
-    assert set_threshold(p, codes, 0.96) == 0  # 20 of 19 rows
-    # in floating point 100 * 0.55 is a little more than 55: still 55 rows, not 56
-    many = np.arange(1, 100)[:, None] / 100
-    assert (many >= set_threshold(many, np.zeros(99, dtype=int), 0.55)).sum() == 55
 
 
 @pytest.mark.parametrize("n", [0, 1, 8])
@@ -155,3 +143,153 @@ def test_overflowed_logits_are_refused_not_used():
     z[3, 0] = np.inf
     with pytest.raises(ValueError, match="not finite"):
         calibrate(z, np.arange(20) % 2)
+
+
+# --- vector scaling ------------------------------------------------------------------------------
+
+
+def _biased(n, rng, k=4):
+    """Logits whose classes are shifted and stretched, each by its own."""
+    z, codes = _draw(n, k, 2.0, rng)
+    return z * np.array([0.5, 1.0, 2.0, 3.0]) + np.array([2.0, 0.0, -1.0, 0.0]), codes
+
+
+def test_vector_scaling_is_the_least_penalised_log_loss():
+    """Beside scipy's minimiser on the formula of the docstring."""
+    optimize = pytest.importorskip("scipy.optimize")
+    for strength in room.STRENGTHS:
+        z, codes = _biased(150, np.random.default_rng(1))
+
+        def loss(at, strength=strength, z=z, codes=codes):
+            p = metrics.softmax(z * at[:4] + at[4:])
+            away = at - np.repeat([1.0, 0.0], 4)
+            return -np.log(p[np.arange(150), codes]).sum() + strength / 2 * (away**2).sum()
+
+        start = np.repeat([1.0, 0.0], 4)
+        best = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6})
+        found = np.concatenate(fit_vector(z, codes, strength))
+        assert loss(found) <= best.fun + 1e-6
+        np.testing.assert_allclose(found, best.x, atol=1e-3)
+
+
+def test_vector_scaling_mends_what_a_temperature_cannot():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        z, codes = _biased(4600, rng)
+        decision = calibrate(z[:600], codes[:600], folds=np.arange(600) % 5)
+        assert len(decision.scale) == len(decision.shift) == 4
+        new, truth = z[600:], codes[600:]
+        tempered = metrics.softmax(new / decision.temperature)
+        scaled = probabilities(new, decision)
+        assert metrics.log_loss(scaled, truth) < metrics.log_loss(tempered, truth) - 0.05
+        assert metrics.ece(scaled, truth) < 0.05
+
+
+def test_vector_scaling_is_not_taken_for_noise():
+    """Where a temperature is all there is to mend: one draw in twenty at most, as the test says."""
+    taken = sum(
+        bool(calibrate(*_draw(300, 4, 2.0, np.random.default_rng([seed, 4]), 2.0)).scale)
+        for seed in range(30)
+    )
+    assert taken <= 4
+
+
+def test_few_rows_of_a_class_have_one_temperature():
+    z, codes = _biased(600, np.random.default_rng(0))
+    assert calibrate(z, codes).scale
+    few = np.concatenate([np.flatnonzero(codes != 3), np.flatnonzero(codes == 3)[:19]])
+    assert calibrate(z[few], codes[few]).scale == ()
+
+
+def test_a_class_that_was_weighted_up_stays_so():
+    """Logits of a head that favours a rare class: shifting it back would lower the log loss, and macro-F1."""
+    rng = np.random.default_rng(0)
+    codes = (rng.random(3000) < 0.08).astype(int)
+    z = rng.normal(size=(3000, 2))
+    z[np.arange(3000), codes] += 1.2
+    z[:, 1] -= 1  # where the mean of accuracy and macro-F1 is best
+    scale, shift = fit_vector(1.5 * z, codes, 1.0)
+    shifted = metrics.confusion(codes, (1.5 * z * scale + shift).argmax(axis=1), 2)
+    plain = metrics.confusion(codes, z.argmax(axis=1), 2)
+    assert metrics.macro_f1(shifted) < 0.95 * metrics.macro_f1(plain)  # what is to be avoided
+    weighted = calibrate(1.5 * z, codes)
+    assert weighted.scale == ()
+    found = probabilities(1.5 * z, weighted).argmax(axis=1)
+    assert (found == (1.5 * z).argmax(axis=1)).all()
+
+
+def test_a_strong_prior_is_the_temperature_itself():
+    z, codes = _biased(200, np.random.default_rng(0))
+    scale, shift = fit_vector(z, codes, 1e9)
+    np.testing.assert_allclose(scale, 1, atol=1e-5)
+    np.testing.assert_allclose(shift, 0, atol=1e-5)
+
+
+def test_vector_scaling_copes_with_far_logits():
+    rng = np.random.default_rng(0)
+    z, codes = _draw(300, 3, 2.0, rng)
+    z[:5] *= 1e4
+    scale, shift = fit_vector(z, codes, 10.0)
+    assert np.isfinite(scale).all()
+    assert np.isfinite(shift).all()
+
+
+def test_thresholds_rest_on_what_other_rows_gave(monkeypatch):
+    """With a vector scaling too: each fold's probabilities come from the other folds' scaling."""
+    z, codes = _biased(900, np.random.default_rng(2))
+    folds = np.arange(900) % 3
+    decision = calibrate(z, codes, folds=folds)
+    assert decision.scale
+    monkeypatch.setattr(room, "STRENGTHS", room.STRENGTHS[:0])
+    assert calibrate(z, codes, folds=folds).scale == ()
+    monkeypatch.undo()
+    candidates = []
+    for strength in room.STRENGTHS:
+        p = np.empty((900, 4))
+        for fold in range(3):
+            others = folds != fold
+            t = fit_temperature(z[others], codes[others])
+            scale, shift = fit_vector(z[others] / t, codes[others], strength)
+            p[~others] = metrics.softmax(z[~others] / t * scale + shift)
+        candidates.append(set_threshold(p, codes, 0.9))
+    assert min(abs(decision.set_threshold - one) for one in candidates) < 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_sets_are_passed_on(kind):
+    z, codes = _draw(200, 3, 2.0, np.random.default_rng(0))
+    decision = calibrate(z, codes, sets=kind, coverage=0.8)
+    assert (decision.sets, decision.coverage) == (kind, 0.8)
+    assert len(decision.class_thresholds) == (3 if kind == "class" else 0)
+    assert all(type(value) is float for value in decision.class_thresholds)
+
+
+# --- withholding ---------------------------------------------------------------------------------
+
+
+def test_at_precision_and_at_cost_set_the_threshold():
+    z, codes = _draw(3000, 4, 2.5, np.random.default_rng(0), 2.0)
+    plain = calibrate(z, codes)
+    assert (plain.abstain_below, plain.at_precision) == (0.0, None)
+    precise = calibrate(z, codes, at_precision=0.9)
+    assert precise.at_precision == 0.9
+    new, truth = _draw(20_000, 4, 2.5, np.random.default_rng(1), 2.0)
+    p = probabilities(new, precise)
+    given = p.max(axis=1) >= precise.abstain_below
+    assert 0.3 < given.mean() < 0.95
+    assert 0.9 <= (p.argmax(axis=1) == truth)[given].mean() < 0.95
+    assert calibrate(z, codes, at_cost=5).abstain_below == pytest.approx(0.8)
+    with pytest.raises(ConfigError, match="at_precision and at_cost"):
+        calibrate(z, codes, at_precision=0.9, at_cost=5)
+    with pytest.raises(DataError, match=r"precision of 0\.999"):
+        calibrate(z[:100], codes[:100], at_precision=0.999)
+
+
+def test_one_fold_is_parted():
+    """The probe holds out one fold only where there is much data."""
+    z, codes = _biased(700, np.random.default_rng(3))
+    folds = np.where(np.arange(700) < 600, 2, -1)
+    z[600:] = np.nan
+    found = calibrate(z, codes, folds=folds)
+    assert found == calibrate(z[:600], codes[:600])
+    assert found.scale

@@ -292,3 +292,79 @@ def test_paired_checks_its_rows():
         paired(codes, np.zeros(3, dtype=int), codes, np.random.default_rng(0))
     with pytest.raises(DataError, match="None of the 2 rows"):
         paired(np.array([-1, -1]), codes, codes, np.random.default_rng(0))
+
+
+def test_the_intervals_do_not_depend_on_what_else_is_measured():
+    p, codes = _case(200, 3, 1.0)
+    plain = _measure(p, codes)
+    more = _measure(
+        p, codes, decision=Decision(), logits=np.log(p), withheld=[""] * 200, leaked=codes == 0
+    )
+    assert more.metrics == plain.metrics
+
+
+def test_reliability_and_risk_are_those_of_the_rows_measured():
+    p, codes = _case(300, 3, 1.0)
+    logits = np.log(p) * 3 + 7  # too sure, before calibration; a constant changes nothing
+    some = codes.copy()
+    some[:20] = -1
+    found, alone = (
+        _measure(p, some, logits=logits),
+        _measure(p[20:], codes[20:], logits=logits[20:]),
+    )
+    assert found.reliability == alone.reliability
+    assert found.risk == alone.risk
+    assert sum(n for _, _, n in found.reliability.bins) == 280
+    before = _measure(metrics.softmax(logits), codes).reliability
+    assert _measure(p, codes, logits=logits).reliability.before == pytest.approx(before.ece)
+    assert before.ece == before.before > found.reliability.ece
+    assert found.risk.accuracy[-1] == pytest.approx(found.metrics["accuracy"].value)
+
+
+def test_what_was_answered_and_what_was_withheld():
+    p = _sure([0, 1, 2, 0, 1, 2, 0, 1])
+    codes = np.array([0, 1, 2, 0, 2, 1, -1, -1])
+    reasons = ["", "", "", "", "", "unsure", "unlike", "unsure"]
+    found = _measure(p, codes, withheld=reasons)
+    assert found.answered.share.value == pytest.approx(5 / 6)
+    assert (found.answered.share.low, found.answered.share.high) == interval_of_accuracy(5, 6)
+    assert found.answered.accuracy.value == pytest.approx(4 / 5)
+    assert found.answered.reasons == {"unsure": 1}  # rows with unknown labels are not measured
+    assert found.metrics["accuracy"].value == pytest.approx(4 / 6)  # the scores count all rows
+    nothing = _measure(p, codes, withheld=["unsure"] * 8).answered
+    assert (nothing.share.value, nothing.accuracy, nothing.reasons) == (0, None, {"unsure": 6})
+    assert _measure(p, codes).answered is None
+
+
+def test_scores_without_the_rows_that_were_learned_from():
+    p, codes = _case(200, 3, 0.5)
+    leaked = np.arange(200) < 60
+    easy = p.copy()
+    easy[leaked] = _sure(codes[leaked])
+    found = _measure(easy, codes, leaked=leaked)
+    rest = _measure(p[~leaked], codes[~leaked])
+    assert found.leaked == 60
+    assert set(found.without_leaked) == set(found.metrics)
+    for name, metric in found.without_leaked.items():
+        assert metric.value == pytest.approx(rest.metrics[name].value)
+        assert metric.low <= metric.value <= metric.high
+    assert found.metrics["accuracy"].value > found.without_leaked["accuracy"].value
+    whole = _measure(p, codes, leaked=np.ones(200, bool))
+    assert (whole.leaked, whole.without_leaked) == (200, {})
+    assert (_measure(p, codes).leaked, _measure(p, codes).without_leaked) == (0, {})
+
+
+def test_sets_are_those_of_the_decision(monkeypatch):
+    p, codes = _case(50, 3, 1.0)
+    everything = np.ones((50, 3), dtype=bool)
+    monkeypatch.setattr(measuring, "prediction_sets", lambda probabilities, decision: everything)
+    found = _measure(p, codes, decision=Decision())
+    assert (found.coverage, found.set_size) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize("name", ["logits", "withheld", "leaked"])
+def test_values_for_other_rows_are_refused(name):
+    p, codes = _case(10, 3, 1.0)
+    values = {"logits": np.zeros((9, 3)), "withheld": [""] * 9, "leaked": np.zeros(9, bool)}
+    with pytest.raises(ValueError, match=f"{name} has 9 rows, not 10"):
+        _measure(p, codes, **{name: values[name]})

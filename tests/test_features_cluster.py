@@ -164,6 +164,40 @@ def test_a_bundle_predicts_the_same_on_a_cluster_that_is_joined(ray, reviews, tm
     assert len(ray.nodes()) == 1  # it was left running
 
 
+def test_features_come_back_beside_logits(ray, small):
+    from headstart.bundle.graph import add_head
+    from headstart.types import Head
+
+    table = texts(70)
+    backbone = backbone_for(table, "tiny:text")
+    rng = np.random.default_rng(0)
+    head = Head(rng.normal(size=(64, 3)).astype("f4"), np.zeros(3, "f4"))
+    work = cluster.Work(
+        add_head(backbone.graph.read_bytes(), head),
+        backbone.preprocess,
+        cluster.tokenizer_of(backbone),
+        output="logits",
+        with_features=True,
+    )
+    packets = list(pipeline.packets_of(enumerate(table.inputs), 32))
+    far = list(cluster.run_work(packets, lambda: work, "local"))
+    here = pipeline.Pipeline(
+        work.preprocess,
+        cluster.ENGINES.get("onnxruntime")(work.graph),
+        work.tokenizer,
+        output="logits",
+        with_features=True,
+    )
+    rows = {}
+    for batch in here.run(packets):
+        for row, logits, features in zip(batch.rows, batch.values, batch.features):
+            rows[row] = (logits.tobytes(), features.tobytes())
+    assert sorted(row for batch in far for row in batch.rows) == list(range(70))
+    for batch in far:
+        for row, logits, features in zip(batch.rows, batch.values, batch.features):
+            assert (logits.tobytes(), features.tobytes()) == rows[row]
+
+
 def test_nothing_to_compute_starts_nothing(monkeypatch, tmp_path):
     table = texts(40)
     backbone = backbone_for(table, "tiny:text")

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from headstart.backbones.choose import backbone_for, backbone_named
+from headstart.compute import cache_dir
 from headstart.data import table as tables
 from headstart.engine import ENGINES
 from headstart.errors import BackboneError
-from headstart.features.extract import extract
+from headstart.features.extract import extract, rows_of
 from headstart.features.store import Store
 
 
@@ -169,3 +170,32 @@ def test_every_engine_runs_a_graph(name):
             assert np.array_equal(before, pixels)
     with pytest.raises(BackboneError, match="cannot load the graph"):
         ENGINES.get(name)(b"not a graph")
+
+
+def test_many_features_lie_in_a_file_and_are_the_same(photos, monkeypatch):
+    table = tables.read(photos)
+    backbone = backbone_for(table, "tiny:image")
+    plain = extract(table, backbone, store=Store())
+    rows = np.arange(0, 60, 3)
+    some = rows_of(plain, rows)
+    monkeypatch.setattr("headstart.features.extract._IN_MEMORY", 0)
+    large = extract(table, backbone, store=Store())
+    part = rows_of(large, rows)
+    for found, wanted in ((large, plain), (part, some)):
+        assert isinstance(found.values, np.memmap)
+        assert found.values.tobytes() == wanted.values.tobytes()
+        assert (found.readable == wanted.readable).all()
+    kept = [path.name for path in cache_dir().iterdir()]
+    assert sorted(kept) == ["features", "graphs"]  # the file has no name
+
+
+def test_without_room_on_the_disk_features_stay_in_memory(photos, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("headstart.features.extract._IN_MEMORY", 0)
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    table = tables.read(photos)
+    found = extract(table, backbone_for(table, "tiny:image"), store=Store())
+    assert not isinstance(found.values, np.memmap)
+    np.testing.assert_allclose(found.values[0], expected(table.inputs[0]), atol=1e-3)

@@ -247,3 +247,26 @@ def test_the_digest_depends_on_content_only(tmp_path):
     assert image.digest(np.zeros((2, 3, 3), np.uint8)) != image.digest(
         np.zeros((3, 2, 3), np.uint8)
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(20, 700), st.integers(20, 700), st.integers(0, 99))
+def test_the_middle_alone_is_the_middle_of_the_whole(width, height, seed):
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    joined = (*STEPS[:2], {**STEPS[2], "joined": True})
+    whole, middle = (image.prepare(smooth, steps)[0].astype(int) for steps in (STEPS, joined))
+    assert whole.shape == middle.shape
+    assert np.abs(whole - middle).max() <= 2  # noise, which overshoots, can differ by more
+    assert np.abs(whole - middle).mean() < 0.2
+
+
+def test_a_middle_larger_than_the_resized_picture_is_padded():
+    steps = (
+        STEPS[0],
+        {"step": "resize", "size": 10, "mode": "shortest"},
+        {"step": "center_crop", "size": [12, 12], "joined": True},
+    )
+    array, _ = image.prepare(Image.new("RGB", (20, 20), "white"), steps)
+    assert array.shape == (12, 12, 3)
+    assert array.sum() == 10 * 10 * 3 * 255

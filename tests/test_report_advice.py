@@ -9,7 +9,16 @@ import report_examples as ex
 from headstart.report.advice import advice, pairs
 from headstart.report.content import ClassCount
 from headstart.report.words import Words
-from headstart.types import Baseline, Finding, Metric, Skipped
+from headstart.types import (
+    Answered,
+    Baseline,
+    Decision,
+    Finding,
+    LearningCurve,
+    Metric,
+    Reliability,
+    Skipped,
+)
 
 W = Words("en")
 
@@ -138,3 +147,80 @@ def test_pairs_are_the_largest_cells_off_the_diagonal():
         i, j = labels.index(one.truth), labels.index(one.answer)
         assert matrix[i, j] == one.count
         assert one.share == one.count / report.evaluation.confusion[i].sum()
+
+
+def with_trust(decision=None, **changes):
+    """A report in which nothing deserves a word but what is given."""
+    report = perfect()
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, **changes)
+    )
+    return report if decision is None else dataclasses.replace(report, decision=decision)
+
+
+def test_probable_mislabels_are_looked_at_first_with_the_command():
+    finding = Finding("wrong-labels", "warning", "m", "", ("r1",), confidence=0.9)
+    report = dataclasses.replace(perfect(), findings=(finding,), finding_rows=(31,))
+    (first, *_) = advice(report, W)
+    assert first == (
+        "Look at 31 labels that are probably wrong: headstart doctor photos/ --fix plan.csv"
+    )
+    (chinese, *_) = advice(report, Words("zh"))
+    assert "31 个可能有误的标签：headstart doctor photos/ --fix plan.csv" in chinese
+
+
+def test_the_score_without_leaked_rows_is_part_of_the_advice():
+    report = with_trust(leaked=40, without_leaked={"accuracy": Metric(0.82, 0.8, 0.84)})
+    assert (
+        "40 test rows are copies or near copies of training rows: the score without them is 82.0 %"
+        in told(report)
+    )
+    assert "Some test rows were learned from" in told(with_trust(leaked=40))
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"),
+    [
+        (Metric(0.03, 0.01, 0.05), "Label more. 200 more labels: about +3 points (+1 to +5)."),
+        (Metric(0.002, -0.002, 0.006), "curve is flat: more labels will hardly help"),
+        (Metric(0.03, -0.01, 0.07), "Nothing stands out"),  # it may be nothing, or much
+    ],
+)
+def test_the_learning_curve_says_whether_to_label_more(gain, expected):
+    curve = LearningCurve((100, 200), (Metric(0.8, 0.7, 0.9),) * 2, 200, gain)
+    assert expected in told(with_trust(learning=curve))
+
+
+def test_probabilities_that_are_off_by_more_than_chance_are_not_to_be_believed():
+    assert "5.0 points off on average" in told(
+        with_trust(reliability=Reliability(0.05, 0.1, 0.02, ()))
+    )
+    assert advice(with_trust(reliability=Reliability(0.01, 0.1, 0.02, ())), W) == [W("next.fine")]
+
+
+def test_answers_that_are_withheld_often_or_right_too_seldom_are_named():
+    decision = Decision(abstain_below=0.8, at_precision=0.95)
+    one = Answered(Metric(0.6, 0.5, 0.7), Metric(0.9, 0.88, 0.92), {"a": 2, "unlike the training data": 9})  # fmt: skip
+    text = told(with_trust(decision, answered=one))
+    assert "Of its answers 90.0 % are right, not 95 % as meant" in text
+    assert "It withholds 40 % of the answers (most often: unlike the training data)" in text
+    fine = Answered(Metric(0.9, 0.8, 0.95), Metric(0.94, 0.9, 0.97), {"a": 2})
+    assert advice(with_trust(decision, answered=fine), W) == [W("next.fine")]
+
+
+def test_a_column_that_gives_the_label_away_is_kept_out():
+    finding = Finding("leaking-column", "warning", "m")
+    report = dataclasses.replace(perfect(), findings=(finding,), finding_rows=(0,))
+    assert "Keep the column that gives the label away" in told(report)
+
+
+def test_nobody_is_told_to_label_more_where_the_curve_is_flat():
+    gain = Metric(0.002, -0.002, 0.006)
+    curve = LearningCurve((100, 200), (Metric(0.8, 0.7, 0.9),) * 2, 200, gain)
+    report = with_rival(0.95)
+    assert "label more" in told(report)
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, learning=curve)
+    )
+    assert "label more" not in told(report).lower()
+    assert "try another --backbone: nearest neighbours does at least as well" in told(report)

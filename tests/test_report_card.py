@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import report_examples as ex
 from headstart.report.card import model_card, scalar, text
+from headstart.types import Decision
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(ex.ATTACKS)
 
@@ -35,7 +36,7 @@ def _scalar(value):
     return value
 
 
-@pytest.mark.parametrize("name", ["waste", "intents", "reviews", "hostile"])
+@pytest.mark.parametrize("name", ["waste", "intents", "reviews", "spam", "tiny", "hostile"])
 def test_the_front_matter_is_what_hubs_read(name):
     report = getattr(ex, name)()
     found, body = front_matter(model_card(report))
@@ -115,5 +116,35 @@ def test_hostile_names_cannot_leave_their_place():
     assert "<img" not in prose.replace("\\<", "")
     assert "\n---" not in prose
     rows = [line for line in prose.split("\n") if line.startswith("| ") and "%" in line]
+    rows = [line for line in rows if not re.match(r"\| (Accuracy|Balanced|Macro|Log)", line)]
     table = [line for line in rows if len(re.findall(r"(?<!\\)\|", line)) == 7]
     assert len(table) == 12
+
+
+def test_the_scores_without_leaked_rows_have_a_column():
+    report = ex.spam()
+    card = model_card(report).replace("\u00a0", " ")
+    (head,) = [line for line in card.split("\n") if line.startswith("| Metric")]
+    assert head.split(" | ")[1:3] == ["This model", "Without the 40 leaked rows |"]
+    (row,) = [line for line in card.split("\n") if line.startswith("| Accuracy")]
+    assert f"{100 * report.evaluation.without_leaked['accuracy'].value:.1f} %" in row
+
+
+def test_the_card_says_how_far_to_trust_it():
+    card = model_card(ex.waste()).replace("\u00a0", " ")
+    part = card.partition("## How far to trust it")[2].partition("##")[0]
+    for said in ("Prediction sets hold the truth 91.2 %", "points off on average", "It answers", "200 more labels",
+                 "Over 5 splits", "withheld", "the temperature"):  # fmt: skip
+        assert said in part
+    assert "How far to trust it" not in model_card(
+        dataclasses.replace(
+            ex.reviews(40),
+            evaluation=dataclasses.replace(ex.reviews(40).evaluation, coverage=None),
+            decision=Decision(),
+        )
+    )
+
+
+def test_a_model_that_withholds_answers_does_not_answer_whatever_it_is_given():
+    assert "classes, or withholds the answer." in model_card(ex.waste(40))
+    assert "classes, whatever it is given." in model_card(ex.spam(40))

@@ -80,7 +80,7 @@ def make(**changes):
     return build(**values)
 
 
-@pytest.mark.parametrize("name", ["waste", "intents", "reviews", "hostile"])
+@pytest.mark.parametrize("name", ["waste", "intents", "reviews", "spam", "tiny", "hostile"])
 def test_a_report_survives_json(name):
     report = getattr(ex, name)()
     text = json.dumps(report.to_json(), allow_nan=False)

@@ -76,3 +76,46 @@ def test_a_fit_in_int8_is_told_in_chinese(photos):
     assert chinese(f"features in int8: {found}.") == (
         "特征以 int8 精度计算：十个最近邻中 90 % 不变，平均余弦 0.9900（交叉验证准确率 70.0 %，float32 为 80.0 %）。"
     )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("31 of 1,657 labels are probably wrong, e.g. a.jpg is 'glass' and looks like 'metal'.", ("1,657 个标签中有 31 个", "a.jpg 的标签是 'glass'", "像 'metal'")),
+        ("2 of 90 labels are probably wrong, e.g. a is \"it's\" and looks like 'x'.", ("的标签是 \"it's\"", "像 'x'")),
+        ("look at these rows and mend their labels: headstart doctor --fix plan.csv lists them", ("--fix plan.csv",)),
+        ("4 pictures are unlike all others, e.g. a and b.jpg.", ("4 张图片", "例如 a and b.jpg。")),
+        ("4 texts are unlike all others, e.g. mail.csv:8.", ("4 条文本", "mail.csv:8。")),
+        ("look at them: do they belong here?", ("请检查",)),
+        ("Neighbours and near duplicates were looked for among 100,000 rows, drawn evenly.", ("100,000 行",)),
+        ("6 pictures are copies of each other but for small changes (3 groups), e.g. a.jpg and b.jpg.", ("6 张图片", "3 组", "a.jpg 与 b.jpg")),
+        ("6 texts are copies of each other but for small changes (3 groups), e.g. m:2 and m:9.", ("6 条文本", "m:2 与 m:9")),
+        ("nothing to do: near duplicates are kept on one side of the split", ("无需处理",)),
+        ("2 texts are nearly the same but have different labels, e.g. m:2 is 'a', m:3 is 'b'.", ("2 条文本", "m:3 is 'b'")),
+        ("5 of 90 test rows are nearly the same as some of the training rows.", ("90 行测试数据中有 5 行",)),
+        ("remove their copies from the training rows: headstart doctor --fix plan.csv lists them", ("--fix plan.csv",)),
+        ("Column 'kind' is the label under another name: it gives 100 % of the labels.", ("列 'kind'", "100%")),
+        ("Column 'kind' alone gives 99.2 % of the labels of rows that were set aside.", ("列 'kind'", "99.2%")),
+        ("never put it into the input; nothing to do otherwise, as it is not learned from", ("切勿",)),
+        ("never put it into the input; if its rows belong together, keep them so: --group \"a b\"", ("--group \"a b\"",)),
+        ("3 pictures are of one colour, e.g. a.jpg.", ("3 张图片", "a.jpg。")),
+        ("3 pictures are far larger or smaller than the others, e.g. a.jpg with 9 x 12 pixels.", ("9 x 12",)),
+        ("3 texts hold no letters, e.g. m:3.", ("3 条文本", "m:3。")),
+        ("look at them: is it the right column? What says nothing is better removed", ("请检查",)),
+        ("3 texts are far longer or shorter than the others (80 characters), e.g. m:3 with 9,000.", ("80 个字符", "m:3（9,000 个字符）")),
+        ("the latest 20 of 100 rows held out, 2024-01-01 to 2024-02-01; learned from 2023-01-01 to 2023-12-31", ("100 行中最晚的 20 行", "2024-01-01 至 2024-02-01", "2023-01-01 至 2023-12-31")),
+        ("3 later rows are learned from, as their 2 groups have earlier rows too", ("3 行", "2 个组")),
+        ("learned from growing shares of the training rows, scored on held-out folds, 3 draws of each; the gain extrapolates error = a + b n^-c", ("3 次", "error = a + b n^-c")),
+        ("no learning curve: fewer than 40 training rows", ("40 行",)),
+        ("no learning curve: more than 50,000 training rows", ("50,000 行",)),
+        ("unlike the training data", ("不像",)),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_suspects_and_trust_has_a_chinese_form(sentence, parts):
+    from headstart.report.overheard import chinese
+
+    told = chinese(sentence)
+    assert re.search("[\u4e00-\u9fff]", told)
+    for part in parts:
+        assert part in told
+    assert english(told) == []

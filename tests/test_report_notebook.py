@@ -55,3 +55,14 @@ def test_hostile_data_is_only_text():
         reader = read(text)
         assert set(reader.tags) <= allowed
         assert {name for _, name, _ in reader.attributes} <= {"style", "scope"}
+
+
+def test_the_card_says_how_far_to_trust_it():
+    told = " ".join(read(card(ex.waste())).text).replace("\u00a0", " ")
+    for part in ("points off on average", "It answers", "200 more labels", "Over 5 splits"):
+        assert part in told
+    assert "Over" not in " ".join(read(card(ex.reviews())).text)
+
+
+def test_leaked_rows_are_a_warning():
+    assert "40 of the 240 rows" in " ".join(read(card(ex.spam())).text)

@@ -16,9 +16,10 @@ from headstart.types import Skipped
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("name", ["waste", "intents", "reviews"])
+@pytest.mark.parametrize("name", ["waste", "intents", "reviews", "spam", "tiny"])
 def test_lines_fit_the_terminal(name, lang, width):
-    text = summary(getattr(ex, name)(60 if name != "intents" else 300), lang, width) if name != "intents" else summary(ex.intents(30, 90), lang, width)  # fmt: skip
+    rows = {"intents": (30, 90), "waste": (60,), "reviews": (60,), "spam": (60,), "tiny": ()}[name]
+    text = summary(getattr(ex, name)(*rows), lang, width)
     lines = [line for line in text.split("\n") if "$ headstart" not in line and "http" not in line]
     assert max(map(columns, lines)) <= max(width, 42)  # the first score stands in any case
     assert "\u00a0" not in text
@@ -106,3 +107,30 @@ def test_no_control_character_reaches_the_terminal(name, lang):
 def test_an_unknown_language_is_refused():
     with pytest.raises(ConfigError):
         summary(SMALL, "xx")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_score_without_leaked_rows_has_a_row_of_its_own(lang):
+    report = ex.spam()
+    title = "Without leaked" if lang == "en" else "去掉泄漏数据"
+    value = f"{100 * report.evaluation.without_leaked['accuracy'].value:.1f}"
+    for text in (summary(report, lang), evaluation_summary(report.evaluation, lang)):
+        (row,) = [line for line in text.split("\n") if line.strip().startswith(title)]
+        assert value in row
+        assert "40" in text.replace(row, "")  # how many they are
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_is_known_of_trust_is_said_in_sentences(lang):
+    report = ex.waste()
+    evaluation = report.evaluation
+    for text in (summary(report, lang, 200), evaluation_summary(evaluation, lang)):
+        for value in (
+            100 * evaluation.coverage,
+            100 * evaluation.reliability.ece,
+            100 * evaluation.answered.share.value,
+            100 * evaluation.answered.accuracy.value,
+            100 * evaluation.repeats.metrics["accuracy"].value,
+        ):
+            assert f"{value:.1f}" in text
+        assert "+3" in text

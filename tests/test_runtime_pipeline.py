@@ -207,3 +207,24 @@ def test_a_full_disk_is_said_and_the_features_are_still_there(photos, tmp_path, 
     (finding,) = [one for one in features.findings if one.kind == "store"]
     assert "space" in finding.message
     assert finding.severity == "warning"
+
+
+def test_features_of_the_same_run_beside_another_output():
+    from headstart.bundle.graph import add_head
+    from headstart.types import Head
+
+    backbone = backbone_named("tiny:image")
+    rng = np.random.default_rng(0)
+    head = Head(rng.normal(size=(192, 3)).astype("f4"), rng.normal(size=3).astype("f4"))
+    engine = OrtEngine(add_head(backbone.graph.read_bytes(), head))
+    contents = [*pictures(11), b"no picture"]
+    packet = list(enumerate(contents))
+    both = Pipeline(backbone.preprocess, engine, output="logits", with_features=True)
+    (*alone,) = images().run([packet])
+    for one, other in zip(both.run([packet]), alone):
+        assert one.rows == other.rows
+        assert one.features.tobytes() == other.values.tobytes()
+        np.testing.assert_allclose(
+            one.values, one.features @ head.weight + head.bias, rtol=1e-4, atol=1e-4
+        )
+        assert other.features is None

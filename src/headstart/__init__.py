@@ -23,12 +23,24 @@ _PUBLIC = {
     "read": "headstart.api",
     "fit": "headstart.api",
     "evaluate": "headstart.api",
+    "compare": "headstart.api",
+    "doctor": "headstart.api",
     "load": "headstart.api",
     "Model": "headstart.model",
     "HeadstartError": "headstart.errors",
 }
 
-__all__ = ["HeadstartError", "Model", "__version__", "evaluate", "fit", "load", "read"]
+__all__ = [
+    "HeadstartError",
+    "Model",
+    "__version__",
+    "compare",
+    "doctor",
+    "evaluate",
+    "fit",
+    "load",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,23 @@ import numpy as np
 
 from headstart import config as settings
 from headstart.bundle import save as bundle
+from headstart.checkup import Checking
+from headstart.checkup import configure as configure_checkup
 from headstart.compute import generator
 from headstart.data import table as tables
 from headstart.errors import DataError
+from headstart.evaluation.compare import Comparison, comparison, same_labels
 from headstart.evaluation.measure import measure
-from headstart.fitting import FitConfig, Fitting, targets, test_rows, unseen
+from headstart.fit_config import FitConfig
+from headstart.fit_rows import targets, test_rows, unseen
+from headstart.fitting import Fitting
 from headstart.model import Model, Progress
 from headstart.report import page
+from headstart.report.diagnosis import Checkup
+from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
 from headstart.tasks.classification import Classification
-from headstart.types import Evaluation, Skipped, Table
+from headstart.types import Evaluation, Prediction, Skipped, Table
 
 
 def read(
@@ -30,6 +37,7 @@ def read(
     target: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    time: str | None = None,
 ) -> Table:
     """Read labelled data: rows by reference, nothing is decoded yet.
 
@@ -41,13 +49,14 @@ def read(
         target: column of the labels.
         split: column that says train, val or test.
         group: column of groups that must not be torn apart.
+        time: column of dates or numbers: the latest rows are measured. Never guessed.
 
     Raises:
         DataError: nothing usable there, or no such column.
     """
     if isinstance(source, Table):
         return source
-    return tables.read(source, input=input, target=target, split=split, group=group)
+    return tables.read(source, input=input, target=target, split=split, group=group, time=time)
 
 
 def fit(
@@ -83,6 +92,28 @@ def fit(
         with fitting.stage("save"):
             model.save(out)
     return dataclasses.replace(model, seconds=dict(fitting.seconds))
+
+
+def doctor(
+    data: Any, test: Any = None, *, progress: Progress | None = None, **keywords: Any
+) -> Checkup:
+    """Look for what is wrong with labelled data; nothing is changed.
+
+    Args:
+        data: see `read`.
+        test: the test data: looked at for rows that are also to be learned from.
+        progress: called with (stage, done, total).
+        **keywords: fields of `headstart.checkup.CheckupConfig`; `features=False` looks at bytes and
+            tables only.
+
+    Returns:
+        The findings, and a plan that `Checkup.save_plan` writes for a person to edit.
+
+    Raises:
+        HeadstartError: with what is wrong, where, and how to mend it.
+    """
+    checking = Checking(configure_checkup(keywords), progress or (lambda stage, done, total: None))
+    return checking.run(data, test)
 
 
 def configure(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
@@ -141,7 +172,83 @@ def evaluate(
     Raises:
         DataError: nothing there to measure on.
     """
-    predictor = BundlePredictor(model) if isinstance(model, (str, Path)) else model.predictor
+    predictor = _predictor(model)
+    table, protocol = _to_measure(data, input, target, predictor)
+    predictions, logits = _answers(predictor, table, progress)
+    rows = [i for i, one in enumerate(predictions) if one.probabilities]
+    return _measured(predictor, table, protocol, predictions, logits, rows)
+
+
+def compare(
+    a: Model | str | Path,
+    b: Model | str | Path,
+    data: Any,
+    *,
+    input: str | None = None,
+    target: str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Measure two models on the same labelled data, and compare them row by row.
+
+    Args:
+        a: a model or a bundle's path.
+        b: another that answers with the same labels.
+        data: see `read`; where it has a test split, only that is measured. Read with a's columns.
+        input: column of the inputs.
+        target: column of the labels.
+        progress: called with ("evaluate", done, total), for one after the other.
+
+    Returns:
+        Both evaluations, on the rows that both models could read, the difference in accuracy with its
+        interval, and whether it is beyond noise; printed, it is that sentence.
+
+    Raises:
+        DataError: the models do not take the same inputs or answer with the same labels, or there is
+            nothing to measure on.
+    """
+    names = (_called(a, "model a"), _called(b, "model b"))
+    one, other = _predictor(a), _predictor(b)
+    if one.modality != other.modality:
+        raise DataError(
+            f"{names[0]} takes {one.modality}s, {names[1]} takes {other.modality}s.",
+            fix="compare models of the same kind of input",
+        )
+    same_labels(one.labels, other.labels, names)
+    table, protocol = _to_measure(data, input, target, one)
+    answers = [_answers(predictor, table, progress) for predictor in (one, other)]
+    rows = [i for i in range(len(table)) if all(said[i].probabilities for said, _ in answers)]
+    evaluations = [
+        _measured(predictor, table, protocol, said, logits, rows)
+        for predictor, (said, logits) in zip((one, other), answers)
+    ]
+    task = Classification(one.labels)
+    first, second = (task.encode([_top(said[i]) for i in rows]) for said, _ in answers)
+    return comparison(
+        task.encode(targets(table))[rows],
+        (first, second),
+        (evaluations[0], evaluations[1]),
+        names,
+        generator(0, 3),
+    )
+
+
+def _predictor(model: Model | str | Path) -> BundlePredictor:
+    return BundlePredictor(model) if isinstance(model, (str, Path)) else model.predictor
+
+
+def _called(model: Model | str | Path, otherwise: str) -> str:
+    return str(model) if isinstance(model, (str, Path)) else otherwise
+
+
+def _top(prediction: Prediction) -> str:
+    """The most probable label, withheld or not; the first of equals, as in `decide`."""
+    return max(prediction.probabilities, key=prediction.probabilities.__getitem__)
+
+
+def _to_measure(
+    data: Any, input: str | None, target: str | None, predictor: BundlePredictor
+) -> tuple[Table, str]:
+    """The rows to measure on, and the sentence that says which they are."""
     if isinstance(data, Table):
         table = data
     else:
@@ -149,25 +256,59 @@ def evaluate(
         table = _read_like(data, input, target, known, predictor.modality)
     protocol = f"the data given: {table.source}"
     if len(chosen := test_rows(table)) < len(table):
-        table = chosen
-        protocol += ", its test rows"
-    task = Classification(predictor.labels)
+        return chosen, protocol + ", its test rows"
+    return table, protocol
+
+
+def _answers(
+    predictor: BundlePredictor, table: Table, progress: Progress | None
+) -> tuple[list[Prediction], np.ndarray]:
+    """What a model answers, and the logits behind it (n, k), from one run of it."""
+    logits = np.full((len(table), len(predictor.labels)), np.nan, dtype=np.float32)
+
+    def run(packets: Iterable[Packet]) -> Iterator[Batch]:
+        for batch in predictor.pipeline.run(packets):
+            if batch.rows:
+                logits[batch.rows] = batch.values
+            yield batch
+
     told = (lambda done, total: progress("evaluate", done, total)) if progress else None
-    predictions = predictor.predict(table.inputs, table.names, told)
-    readable = [i for i, one in enumerate(predictions) if one.label is not None]
-    skipped = tuple(Skipped(one.input, one.reason) for one in predictions if one.label is None)
-    p = np.array([[predictions[i].probabilities[label] for label in task.labels] for i in readable])
+    return predictor.predict(table.inputs, table.names, told, run), logits
+
+
+def _measured(
+    predictor: BundlePredictor,
+    table: Table,
+    protocol: str,
+    predictions: Sequence[Prediction],
+    logits: np.ndarray,
+    rows: Sequence[int],
+) -> Evaluation:
+    """Measure predictions; the rows that are not in `rows` are listed as skipped."""
+    task, decision = Classification(predictor.labels), predictor.decision
+    p = np.array([[predictions[i].probabilities[label] for label in task.labels] for i in rows])
+    measured = set(rows)
+    left_out = [one for i, one in enumerate(predictions) if i not in measured]
+    withholds = decision.abstain_below > 0 or decision.familiar_above is not None
     return measure(
-        p.reshape(len(readable), len(task.labels)),
-        task.encode(targets(table))[readable],
+        p.reshape(len(rows), len(task.labels)),
+        task.encode(targets(table))[list(rows)],
         task.labels,
         split="test",
         protocol=protocol,
         rng=generator(0, 2),
-        decision=predictor.decision,
-        skipped=(*table.skipped, *skipped),
+        decision=decision,
+        skipped=(*table.skipped, *(Skipped(one.input, _why(one)) for one in left_out)),
         unseen=unseen(table, task),
+        logits=logits[list(rows)],
+        withheld=[predictions[i].reason if predictions[i].abstained else "" for i in rows]
+        if withholds
+        else None,
     )
+
+
+def _why(prediction: Prediction) -> str:
+    return "the other model cannot read it" if prediction.probabilities else prediction.reason
 
 
 def _read_like(

@@ -8,9 +8,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,40 @@ import numpy as np
 import headstart
 from headstart.backbones.choose import backbone_for
 from headstart.bundle import save as bundle
+from headstart.bundle.earlier import known_head
 from headstart.compute import generator
-from headstart.config import note
-from headstart.data import doctor
+from headstart.data import doctor, leaking
 from headstart.data import split as splitting
 from headstart.data import table as tables
-from headstart.errors import BundleError, DataError
-from headstart.evaluation import baselines, calibrate
+from headstart.data.sources import columns_of
+from headstart.errors import DataError
+from headstart.evaluation import baselines, calibrate, duplicates, familiarity
+from headstart.evaluation.learning import learning_curve
 from headstart.evaluation.measure import measure
+from headstart.evaluation.repeats import repeats
 from headstart.features.extract import How, extract, rows_of
-from headstart.features.precision import PRECISIONS, settle
+from headstart.features.precision import settle
+from headstart.features.prints import prints
 from headstart.features.store import Store
+from headstart.fit_config import FitConfig
+from headstart.fit_rows import (
+    Learned,
+    Measured,
+    joined,
+    look,
+    same_place,
+    targets,
+    test_rows,
+    unseen,
+)
 from headstart.hashing import hash_parts
-from headstart.manifest import load_tensors
 from headstart.methods import METHODS
-from headstart.methods.probe import Config as ProbeConfig
 from headstart.model import Model, Progress, TemporaryFolder
 from headstart.report import card, content, mistakes, page
-from headstart.runtime.decide import probabilities
-from headstart.runtime.reader import open_bundle
+from headstart.runtime.decide import probabilities, reasons
+from headstart.runtime.familiar import Reference
+from headstart.runtime.familiar import familiarity as alike
+from headstart.solver_rows import rotate
 from headstart.tasks.classification import Classification
 from headstart.types import (
     Backbone,
@@ -47,73 +61,12 @@ from headstart.types import (
     Features,
     Finding,
     Head,
-    Split,
+    LearningCurve,
+    Repeats,
     Table,
 )
 
 _CHECKED_INPUTS = 16  # held-out inputs that a bundle is checked on
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """Settings of `fit`: keywords in Python, flags on the command line, keys in a TOML file."""
-
-    test: str | None = field(
-        default=None, metadata=note("data to measure on; without it, rows are held out", flag=False)
-    )
-    input: str | None = field(
-        default=None, metadata=note("column of the inputs (default: guessed)")
-    )
-    target: str | None = field(
-        default=None, metadata=note("column of the labels (default: guessed)")
-    )
-    split: str | None = field(
-        default=None, metadata=note("column that says train, val or test (default: guessed)")
-    )
-    group: str | None = field(
-        default=None,
-        metadata=note("column of groups that must not be torn apart, e.g. the patient"),
-    )
-    backbone: str = field(
-        default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
-    )
-    method: str = field(default="auto", metadata=note("how to learn; auto takes the probe"))
-    engine: str = field(
-        default="auto",
-        metadata=note(
-            "what runs the backbone: onnxruntime, openvino, torch; auto takes the fastest here"
-        ),
-    )
-    precision: str = field(
-        default="auto",
-        metadata=note(
-            "what the backbone computes in; auto takes less than float32 only where it changes nothing",
-            choices=PRECISIONS,
-        ),
-    )
-    cluster: str | None = field(
-        default=None,
-        metadata=note("compute features on a Ray cluster: auto, local or HOST:PORT"),
-    )
-    start: str | None = field(
-        default=None,
-        metadata=note(
-            "an earlier bundle on the same backbone: quicker where few labels have changed"
-        ),
-    )
-    test_size: float = field(
-        default=0.2, metadata=note("share of rows held out without a test set", low=0.01, high=0.9)
-    )
-    coverage: float = field(
-        default=0.9,
-        metadata=note("share of prediction sets meant to hold the truth", low=0.5, high=0.999),
-    )
-    seed: int = field(
-        default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
-    )
-    lang: str = field(default="en", metadata=note("language of the report", choices=("en", "zh")))
-    offline: bool = field(default=False, metadata=note("never try to download anything"))
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
 
 
 class Fitting:
@@ -170,33 +123,60 @@ class Fitting:
             )
             store.trim()
         with self.stage("split"):
-            duplicates = doctor.duplicate_groups(table)
+            looks = prints(table, store)
+            groups = joined(
+                duplicates.near_groups(table, features.values, prints=looks), table.groups
+            )
             split = splitting.make_split(
                 table,
-                groups=_joined(duplicates, table.groups),
+                groups=groups,
                 seed=config.seed,
                 test_size=config.test_size,
                 with_test=tested is None,
             )
+        test_looks = None
         if tested is None or test_features is None:
             tested, test_features = table.take(split.test), rows_of(features, split.test)
+            test_looks = None if looks is None else looks[split.test]
             if less != how:
                 tested, test_features = self._extract(tested, backbone, store, how)
-        train, train_features = table.take(split.train), rows_of(features, split.train)
-        findings = (
-            *doctor.examine(table, duplicates),
-            *doctor.leaks(train, tested),
-            *precise,
-            *features.findings,
+        elif looks is not None:
+            test_looks = prints(tested, store)
+        train_features = rows_of(features, split.train)
+        learned = Learned(
+            table.take(split.train),
+            train_features,
+            # the probe and the learning curve share what the solver makes of the features
+            rotate(train_features.values) if self._method()[0] == "probe" else None,
+            split,
+            groups[split.train],
+            None if looks is None else looks[split.train],
         )
+        measured = Measured(tested, test_features, test_looks)
         with self.stage("fit"):
-            candidate, task, decision = self._learn(train, train_features, split, backbone)
+            candidate, task, decision, reference = self._learn(learned, backbone)
+        with self.stage("doctor"):
+            columns = None if data is table else columns_of(data)
+            twins, about = look(learned, measured, candidate, task)
+            findings = (
+                *leaking.leaking_columns(columns, table),
+                *doctor.examine(table, doctor.duplicate_groups(table)),
+                *(doctor.pictures(table, looks) if looks is not None else ()),
+                *about,
+                *precise,
+                *features.findings,
+            )
         with self.stage("evaluate"):
             test_codes = task.encode(targets(tested))
             logits = test_features.values @ candidate.head.weight + candidate.head.bias
             evaluation = self._evaluate(
-                task, train, train_features, tested, test_features, logits, decision, split
+                task, learned, measured, logits, candidate, decision, reference, twins
             )
+        if config.repeats:
+            with self.stage("repeats"):
+                evaluation = dataclasses.replace(
+                    evaluation, repeats=self._repeats(table, features, groups, task)
+                )
         with self.stage("report"):
             report = content.build(
                 title=self.title or _title(table),
@@ -229,6 +209,7 @@ class Fitting:
                 evaluation,
                 logits,
                 findings,
+                reference,
                 {"engine": features.engine or "store", "precision": less.precision},
             )
 
@@ -242,10 +223,11 @@ class Fitting:
                 target=config.target,
                 split=config.split,
                 group=config.group,
+                time=config.time,
             )
         if test is None:
             return table, None
-        if _same_place(data, test):
+        if same_place(data, test):
             raise DataError(
                 f"The test data is the training data: {test}.",
                 fix="give other data with --test, or leave it out: rows are then held out",
@@ -287,59 +269,85 @@ class Fitting:
         return table.take(rows), rows_of(features, rows)
 
     def _learn(
-        self, train: Table, features: Features, split: Split, backbone: Backbone
-    ) -> tuple[Candidate, Classification, Decision]:
-        task = Classification.from_targets(targets(train))
-        codes = task.encode(targets(train))
-        name = "probe" if self.config.method == "auto" else self.config.method
-        settings, begin = getattr(self.config, name, None), {}
-        if self.config.start is not None:
-            known, chosen = known_head(self.config.start, backbone, task.labels)
+        self, learned: Learned, backbone: Backbone
+    ) -> tuple[Candidate, Classification, Decision, Reference]:
+        config, features, folds = self.config, learned.features.values, learned.split.folds
+        task = Classification.from_targets(targets(learned.table))
+        codes = task.encode(targets(learned.table))
+        name, settings = self._method()
+        begin = {}
+        if config.start is not None:
+            known, chosen = known_head(config.start, backbone, task.labels)
             begin = {"start": known}
-            if name == "probe" and not self.config.probe.penalty:
+            if name == "probe" and not config.probe.penalty:
                 settings = dataclasses.replace(
-                    self.config.probe,
+                    config.probe,
                     penalty=float(chosen.get("penalty", 0.0)),
                     class_weight=chosen.get("class_weight", "auto"),
                 )
+        source = features if learned.rows is None else learned.rows
         candidate: Candidate = METHODS.get(name)(
-            features.values, codes, split.folds, len(task.labels), settings, **begin
+            source, codes, folds, len(task.labels), settings, **begin
         )
         decision = calibrate.calibrate(
             candidate.held_out,
             codes,
-            coverage=self.config.coverage,
-            folds=split.folds,
+            coverage=config.coverage,
+            folds=folds,
             rows=candidate.held_out_rows,
+            sets=config.sets,  # type: ignore[arg-type]
+            at_precision=config.at_precision or None,
+            at_cost=config.at_cost or None,
         )
-        return candidate, task, decision
+        reference = familiarity.reference_of(features, codes, learned.table.names, len(task.labels))
+        if config.refuse:
+            least = familiarity.threshold(
+                features,
+                codes,
+                folds,
+                probabilities(candidate.held_out, decision),
+                1 - config.refuse,
+                rows=candidate.held_out_rows,
+            )
+            decision = dataclasses.replace(decision, familiar_above=least)
+        return candidate, task, decision, reference
+
+    def _method(self) -> tuple[str, Any]:
+        """The method's name and its settings."""
+        name = "probe" if self.config.method == "auto" else self.config.method
+        return name, getattr(self.config, name, None)
 
     def _evaluate(
         self,
         task: Classification,
-        train: Table,
-        train_features: Features,
-        tested: Table,
-        test_features: Features,
+        learned: Learned,
+        measured: Measured,
         logits: np.ndarray,
+        candidate: Candidate,
         decision: Decision,
-        split: Split,
+        reference: Reference,
+        twins: np.ndarray,
     ) -> Evaluation:
-        codes, test_codes = task.encode(targets(train)), task.encode(targets(tested))
+        tested, split = measured.table, learned.split
+        codes, test_codes = task.encode(targets(learned.table)), task.encode(targets(tested))
         rivals = baselines.run(
-            train,
+            learned.table,
             codes,
-            train_features.values,
+            learned.features.values,
             tested,
             test_codes,
-            test_features.values,
+            measured.features.values,
             task.labels,
             rng=generator(self.config.seed, 1),
             model=logits.argmax(axis=1),
         )
         given = not len(split.test)
-        return measure(
-            probabilities(logits, decision),
+        p = probabilities(logits, decision)
+        withheld = None
+        if decision.abstain_below > 0 or decision.familiar_above is not None:
+            withheld = reasons(p, decision, alike(reference, measured.features.values, p))
+        evaluation = measure(
+            p,
             test_codes,
             task.labels,
             split="test" if given else split.name,
@@ -347,8 +355,65 @@ class Fitting:
             rng=generator(self.config.seed, 2),
             decision=decision,
             baselines=rivals,
-            skipped=(*tested.skipped, *test_features.skipped) if given else (),
+            skipped=(*tested.skipped, *measured.features.skipped) if given else (),
             unseen=unseen(tested, task),
+            logits=logits,
+            withheld=withheld,
+            leaked=twins,
+        )
+        if not self.config.curve:
+            return evaluation
+        return dataclasses.replace(
+            evaluation, learning=self._curve(learned, codes, task, candidate)
+        )
+
+    def _curve(
+        self, learned: Learned, codes: np.ndarray, task: Classification, candidate: Candidate
+    ) -> LearningCurve:
+        """What more labels would bring."""
+        name, settings = self._method()
+        chosen = candidate.chosen
+
+        n = len(codes)
+
+        def fit(
+            features: Any, codes: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
+        ) -> Candidate:
+            given = settings
+            if name == "probe":
+                # relative to the mean loss: with fewer rows it has to be stronger
+                penalty = chosen["penalty"] * 0.8 * n / len(codes)
+                given = dataclasses.replace(
+                    settings, penalty=penalty, class_weight=chosen["class_weight"]
+                )
+            made: Candidate = METHODS.get(name)(features, codes, folds, k, given, start=start)
+            return made
+
+        return learning_curve(
+            learned.features.values,
+            codes,
+            learned.split.folds,
+            len(task.labels),
+            fit,
+            generator(self.config.seed, 3),
+            groups=learned.groups,
+            rows=learned.rows,
+            candidate=candidate,
+        )
+
+    def _repeats(
+        self, table: Table, features: Features, groups: np.ndarray, task: Classification
+    ) -> Repeats:
+        """The same on further splits of the rows that are here."""
+        name, settings = self._method()
+
+        def fit(values: np.ndarray, codes: np.ndarray, folds: np.ndarray, k: int) -> Candidate:
+            made: Candidate = METHODS.get(name)(values, codes, folds, k, settings)
+            return made
+
+        seeds = range(self.config.seed + 1, self.config.seed + 1 + self.config.repeats)
+        return repeats(
+            table, features.values, groups, len(task.labels), fit, seeds, self.config.test_size
         )
 
     def _bundle(
@@ -363,6 +428,7 @@ class Fitting:
         evaluation: Evaluation,
         logits: np.ndarray,
         findings: tuple[Finding, ...],
+        reference: Reference,
         computed: dict[str, str],
     ) -> Model:
         holder = TemporaryFolder()
@@ -392,86 +458,13 @@ class Fitting:
             },
             report=page.render(report, self.config.lang),
             card=card.model_card(report),
+            reference=reference,
         )
         some = np.linspace(0, len(tested) - 1, min(len(tested), _CHECKED_INPUTS)).astype(int)
         predictor = bundle.check(folder, [tested.inputs[i] for i in some], logits[some])
         return Model(
             predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder
         )
-
-
-def known_head(path: str, backbone: Backbone, labels: Sequence[str]) -> tuple[Head, dict[str, Any]]:
-    """The head of an earlier bundle, for these labels, and what was chosen for it.
-
-    Args:
-        path: the bundle.
-        backbone: what the features come from; the bundle's has to be the same.
-        labels: k labels; one that the bundle does not know begins at zero.
-
-    Raises:
-        BundleError: there is no such bundle, it is damaged, or stands on another backbone.
-    """
-    files = open_bundle(path)
-    manifest = files.manifest
-    if manifest["backbone"]["graph_id"] != backbone.graph_id:
-        raise BundleError(
-            f"{path} stands on {manifest['backbone']['name']} with another graph or preprocessing than "
-            f"{backbone.name} has now: its head does not fit.",
-            fix="leave --start out",
-        )
-    held = load_tensors(files.read("weights.safetensors"), "weights.safetensors")
-    places = {label: i for i, label in enumerate(manifest["task"]["labels"])}
-    weight = np.zeros((backbone.dim, len(labels)), dtype=np.float32)
-    bias = np.zeros(len(labels), dtype=np.float32)
-    for i, label in enumerate(labels):
-        if label in places:
-            weight[:, i] = held["head.weight"][:, places[label]]
-            bias[i] = held["head.bias"][places[label]]
-    return Head(weight, bias), dict(manifest["method"]["chosen"])
-
-
-def test_rows(table: Table) -> Table:
-    """The rows to measure on: those that the data itself marks as test, all where it marks none."""
-    if table.split is None or "test" not in table.split:
-        return table
-    return table.take([i for i, name in enumerate(table.split) if name == "test"])
-
-
-def targets(table: Table) -> tuple[str, ...]:
-    """The labels of a table that was read as a labelled one."""
-    assert table.targets is not None
-    return table.targets
-
-
-def unseen(table: Table, task: Classification) -> list[str]:
-    """Labels of these rows that the model never saw."""
-    return sorted(set(targets(table)) - set(task.labels))
-
-
-def _joined(duplicates: np.ndarray, groups: tuple[str, ...] | None) -> np.ndarray:
-    """Rows that share a duplicate group or a user's group, directly or through others, become one."""
-    if groups is None:
-        return duplicates
-    parent: dict[Any, Any] = {}
-
-    def root(node: Any) -> Any:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for duplicate, group in zip(duplicates.tolist(), groups):
-        parent[root(duplicate)] = root(group)
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(root(one), len(numbers)) for one in duplicates.tolist()])
-
-
-def _same_place(data: Any, test: Any) -> bool:
-    if data is test:
-        return True
-    if not (isinstance(data, (str, Path)) and isinstance(test, (str, Path))):
-        return False
-    return Path(data).resolve() == Path(test).resolve()
 
 
 def _title(table: Table) -> str:

@@ -12,7 +12,10 @@ from typing import Any
 
 from headstart.bundle import save as bundle
 from headstart.data import table as tables
+from headstart.errors import DataError
 from headstart.report import content, notebook, page
+from headstart.runtime import explain as explaining
+from headstart.runtime.explanation import Explanation
 from headstart.runtime.predictor import BundlePredictor
 from headstart.types import Evaluation, Finding, Prediction, Skipped, Table
 
@@ -66,6 +69,51 @@ class Model:
         table = tables.read_inputs(sources, modality=self.predictor.modality)
         told = (lambda done, total: progress("predict", done, total)) if progress else None
         return Predictions(self.predictor.predict(table.inputs, _spoken(table), told))
+
+    def explain(
+        self,
+        input: Any,
+        label: str | None = None,
+        *,
+        neighbours: int = 5,
+        budget: int = explaining.BUDGET,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Explanation:
+        """Why the model says what it says of one input: nearest training examples, and what its parts add.
+
+        Args:
+            input: one picture or text.
+            label: the label to explain; by default the answer. Another one asks "why not that?".
+            neighbours: how many training examples to show; 0 for none.
+            budget: about so many passes through the graph.
+            seed: of the trials that are drawn; the same seed gives the same explanation.
+            progress: called with ("explain", passes done, passes meant).
+
+        Returns:
+            The explanation; for an input that cannot be read, one whose note says why.
+
+        Raises:
+            DataError: the model has no such label, or this is not one input.
+            ConfigError: the budget or the number of neighbours is out of range.
+        """
+        table = tables.read_inputs([input], modality=self.predictor.modality)
+        if len(table) != 1:
+            raise DataError(
+                f"{table.source} is {len(table):,} inputs, and one is explained at a time.",
+                fix="call explain for each of them",
+            )
+        told = (lambda done, total: progress("explain", done, total)) if progress else None
+        return explaining.explain(
+            self.predictor,
+            table.inputs[0],
+            name=_spoken(table)[0],
+            label=label,
+            neighbours=neighbours,
+            budget=budget,
+            seed=seed,
+            progress=told,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Save as a bundle: one file for a name ending in .headstart, else a folder; returns the path.

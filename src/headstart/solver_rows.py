@@ -152,7 +152,7 @@ class Streamed:
 
             for _ in run(fill, range(0, stop - start, _CHUNK)):
                 pass
-            _release(self.features)
+            release(self.features)
             yield buffer[: stop - start]
 
     def inward(self, weight: np.ndarray) -> np.ndarray:
@@ -256,11 +256,11 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         squares += np.einsum("nd,nd->d", block, block) + shift**2 * (count * m / (count + m))
         count += m
         mean += shift * (m / count)
-        _release(features)
+        release(features)
     return mean, _scale(squares / n)
 
 
-def _release(features: np.ndarray) -> None:
+def release(features: np.ndarray) -> None:
     """Give the pages of a mapped file back: they count as this process's memory, and are in the file.
 
     A private mapping (mode "c") keeps its changes nowhere else, so it is left alone.

@@ -43,6 +43,7 @@ class Roles:
     target: str | None = None
     split: str | None = None
     group: str | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Table:
         source: what was read, as the user would type it.
         split: n of "train", "val", "test", where the data says so.
         groups: n group names (rows of one group never straddle a split), where the data says so.
+        times: n points in time, where a column of them was named: dates as in ISO 8601 (UTC where the
+            data gives offsets) or plain numbers, never both (see `headstart.data.times`).
         skipped: rows that were left out while reading.
         notes: what was guessed or repaired while reading, one sentence each, for the user.
     """
@@ -71,6 +74,7 @@ class Table:
     source: str
     split: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    times: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -91,6 +95,7 @@ class Table:
             targets=None if self.targets is None else pick(self.targets),
             split=None if self.split is None else pick(self.split),
             groups=None if self.groups is None else pick(self.groups),
+            times=None if self.times is None else pick(self.times),
         )
 
 
@@ -126,6 +131,13 @@ class Finding:
         message: one sentence for a person, with the count.
         fix: what to do about it; empty where nothing needs doing.
         rows: names of the rows concerned (all of them).
+        confidence: how sure the finding is, 0 to 1: the mean of `sure` where rows differ; None where
+            there is nothing to doubt.
+        numbers: numbers of these rows in the table that was examined, in the order of `rows`; empty
+            where they are rows of no table.
+        suggestions: what to do with each row, in the order of `rows`: the label that it should probably
+            have, or the name of the row that it repeats; empty without suggestions.
+        sure: how sure each suggestion is, 0 to 1, in the order of `rows`; empty without.
     """
 
     kind: str
@@ -133,6 +145,10 @@ class Finding:
     message: str
     fix: str = ""
     rows: tuple[str, ...] = ()
+    confidence: float | None = None
+    numbers: tuple[int, ...] = ()
+    suggestions: tuple[str, ...] = ()
+    sure: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -417,17 +433,17 @@ class Decision:
     """How logits become an answer.
 
     Attributes:
-        temperature: logits are divided by it before the softmax.
+        temperature: probabilities are softmax((logits * scale + shift) / temperature), in this order.
         coverage: the share of prediction sets meant to hold the truth, e.g. 0.9.
         set_threshold: labels with probability >= this belong to the set (the top label always does);
-            for sets "aps" the mass of probability that a set holds.
+            for sets "aps", labels with `metrics.mass_up_to` <= this: the mass of probability that a set
+            holds.
         abstain_below: answers with a lower probability are withheld; 0 never withholds.
-        scale: (k,) what logits are multiplied by, before the temperature; empty: nothing (vector
-            scaling, Guo et al. 2017).
-        shift: (k,) what is then added; empty: nothing.
+        scale: (k,) what logits are multiplied by first; empty: 1 (vector scaling, Guo et al. 2017).
+        shift: (k,) what is then added, before the temperature divides; empty: 0.
         sets: how prediction sets are made: "lac", "aps", or "class" (LAC with a threshold for each
             class, which then covers every class as stated).
-        class_thresholds: (k,) for sets "class"; empty otherwise.
+        class_thresholds: (k,) for sets "class", in place of `set_threshold`; empty otherwise.
         familiar_above: inputs whose familiarity (see `headstart.runtime.familiar`) is lower are refused
             as unlike the training data; None never refuses.
         at_precision: what the answers' share of right ones was meant to be, where `abstain_below` was
@@ -455,8 +471,9 @@ class Prediction:
         label: the answer, None where there is none.
         probability: calibrated, of `label`; None where the input could not be read.
         set: labels that hold the truth with the stated coverage, most probable first.
-        abstained: whether the answer is withheld.
-        reason: why, empty otherwise.
+        abstained: whether the answer is withheld; label and probability are what it would have been.
+        reason: why: "unlike the training data", "probability below 0.83", or what is wrong with the input;
+            empty otherwise.
         probabilities: label -> probability, all classes.
     """
 

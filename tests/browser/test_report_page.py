@@ -14,6 +14,8 @@ PAGES = {
     "waste": lambda: page.render(ex.waste(), "en"),
     "intents": lambda: page.render(ex.intents(), "zh"),
     "reviews": lambda: page.render(ex.reviews(), "zh"),
+    "spam": lambda: page.render(ex.spam(), "en"),
+    "tiny": lambda: page.render(ex.tiny(), "zh"),
     "hostile": lambda: page.render(ex.hostile(), "en"),
 }
 # contrast of the text colours as WCAG 2.2 computes it, over the nearest ground that is not transparent
@@ -37,6 +39,26 @@ CONTRAST = """
     if (ratio < worst[0]) worst = [ratio, one.tagName + '.' + one.className + ' ' + one.textContent.slice(0, 40)]
   }
   return worst
+}
+"""
+
+# text of the plots: too small, cut off, or on top of other text of the same plot
+PLOTTED = """
+() => {
+  const wrong = []
+  for (const svg of document.querySelectorAll('svg.plot, svg.scale')) {
+    const seen = []
+    for (const one of svg.querySelectorAll('text')) {
+      const r = one.getBoundingClientRect(), name = svg.getAttribute('aria-label') + ': ' + one.textContent
+      if (parseFloat(getComputedStyle(one).fontSize) < 11) wrong.push('small ' + name)
+      if (r.left < 0 || r.right > innerWidth) wrong.push('cut ' + name)
+      for (const [s, other] of seen)
+        if (r.left < s.right && s.left < r.right && r.top < s.bottom && s.top < r.bottom)
+          wrong.push('over ' + name + ' / ' + other)
+      seen.push([r, one.textContent])
+    }
+  }
+  return wrong
 }
 """
 
@@ -116,13 +138,13 @@ def test_the_page_is_whole_without_scripts(browser, tmp_path):
     path.write_text(PAGES["waste"](), "utf-8")
     with shown(browser, path, java_script_enabled=False) as (tab, _, _):
         assert "Right on" in tab.locator("header").inner_text()
-        assert tab.locator("section").count() == 7
+        assert tab.locator("section").count() == 8
         tab.locator("summary").first.click()
         assert tab.locator("details[open]").count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["waste", "intents"])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam"])
 def test_text_has_the_contrast_that_everybody_can_read(browser, tmp_path, name, scheme):
     path = tmp_path / "report.html"
     path.write_text(PAGES[name](), "utf-8")
@@ -140,3 +162,22 @@ def test_the_notebook_card_runs_nothing(browser, tmp_path):
         assert heard == []
         assert outside(asked, path) == []
         assert ex.HOSTILE in tab.locator("body").inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tiny", "hostile"])
+def test_the_words_of_plots_can_be_read_at_every_width(browser, tmp_path, name, width):
+    path = tmp_path / "report.html"
+    path.write_text(PAGES[name](), "utf-8")
+    with shown(browser, path, viewport={"width": width, "height": 800}) as (tab, _, _):
+        assert tab.locator("svg.plot").count() >= 1
+        assert tab.evaluate(PLOTTED) == []
+
+
+def test_plots_have_a_name_and_a_description_for_screen_readers(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(PAGES["waste"](), "utf-8")
+    with shown(browser, path) as (tab, _, _):
+        plots = tab.get_by_role("img", name="Promised probability and share of right answers")
+        assert plots.count() == 1
+        assert "promised" in plots.locator("desc").text_content()

@@ -328,7 +328,7 @@ def test_help_of_every_command(run):
 def test_the_cache_is_shown_trimmed_and_cleared(run, photos, tmp_path):
     fit_json(run, photos, "--backbone", "tiny:image", "--out", tmp_path / "m.headstart")
     held = json.loads(run("cache", "--json")[1])
-    assert held["entries"] == 60
+    assert held["entries"] == 120  # features, and what the pictures look like
     assert held["bytes"]["features"] >= 60 * 192 * 2
     run("cache", "--trim", "0")
     assert json.loads(run("cache", "--json")[1])["entries"] == 0
@@ -359,7 +359,10 @@ def test_leaked_test_rows_are_found(run, photos, tmp_path):
     assert made["split"] == "test"
     leaks = [finding for finding in made["findings"] if finding["kind"] == "leak"]
     assert leaks
-    assert leaks[0]["rows"] == ["red/copy.png"]
+    assert leaks[0]["rows"] == ["red/red00.png"]  # what may be removed
+    assert leaks[0]["suggestions"] == ["red/copy.png"]
+    assert made["leaked"] == 1
+    assert set(made["without_leaked"]) == set(made["metrics"])
 
 
 def test_duplicates_stay_on_one_side_of_the_split(photos):

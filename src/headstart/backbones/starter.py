@@ -156,7 +156,7 @@ _TABLE = {
             (
                 {"step": "decode", "max_pixels": 50_000_000, "margin": 2},
                 {"step": "resize", "size": 256, "mode": "shortest", "interpolation": "bicubic"},
-                {"step": "center_crop", "size": [graph_lite.SIZE, graph_lite.SIZE]},
+                {"step": "center_crop", "size": [graph_lite.SIZE] * 2, "joined": True},
             ),
         ),
         _lite0,

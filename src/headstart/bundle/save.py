@@ -13,8 +13,10 @@ from headstart.bundle.graph import add_head
 from headstart.errors import BundleError
 from headstart.hashing import hash_bytes
 from headstart.manifest import atomic_folder, atomic_write, dump_json, dump_tensors
+from headstart.runtime import decision as decisions
+from headstart.runtime.familiar import Reference
 from headstart.runtime.predictor import BundlePredictor
-from headstart.runtime.reader import FILES, SCHEMA, manifest_checksum, open_bundle
+from headstart.runtime.reader import FILES, manifest_checksum, open_bundle
 from headstart.types import Backbone, Decision, Evaluation, Head, Input, Task
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal bundles are equal files
@@ -32,6 +34,7 @@ def write_folder(
     provenance: Mapping[str, Any],
     report: str,
     card: str,
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle folder.
 
@@ -45,25 +48,26 @@ def write_folder(
         provenance: versions, seed, command, data: further keys of bundle.json.
         report: the report's HTML.
         card: README.md.
+        reference: training rows that new inputs are held against; needed where the decision refuses
+            unfamiliar inputs.
     """
+    if decision.familiar_above is not None and reference is None:
+        raise ValueError("a decision that refuses unfamiliar inputs needs a reference")
     contents: dict[str, bytes] = {
         "model.onnx": add_head(backbone.graph.read_bytes(), head),
         "weights.safetensors": dump_tensors({"head.weight": head.weight, "head.bias": head.bias}),
         "report.html": report.encode(),
         "README.md": card.encode(),
     }
+    if reference is not None:
+        contents["reference.safetensors"] = dump_tensors(reference.to_tensors())
     if backbone.tokenizer is not None:
         contents["tokenizer.json"] = backbone.tokenizer.read_bytes()
     manifest: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": decisions.schema(decision),
         "task": task.to_json(),
         "preprocess": backbone.preprocess.to_json(),
-        "decision": {
-            "temperature": decision.temperature,
-            "coverage": decision.coverage,
-            "set_threshold": decision.set_threshold,
-            "abstain_below": decision.abstain_below,
-        },
+        "decision": decisions.to_json(decision),
         "backbone": {
             "name": backbone.name,
             "dim": backbone.dim,

@@ -9,6 +9,7 @@ import typer
 
 from headstart import api
 from headstart.cli.show import Progress, command, finish, result, result_json
+from headstart.evaluation.compare import Comparison
 from headstart.types import Evaluation
 
 
@@ -21,6 +22,10 @@ def evaluate(
         str, typer.Argument(metavar="DATA", help="labelled data, as for headstart fit")
     ],
     *,
+    against: Annotated[
+        Optional[str],  # noqa: UP045  typer reads it at run time, on Python 3.10 too
+        typer.Option(help="another bundle, to be compared row by row on the same data"),
+    ] = None,
     input: Annotated[Optional[str], typer.Option(help="column of the inputs")] = None,  # noqa: UP045
     target: Annotated[Optional[str], typer.Option(help="column of the labels")] = None,  # noqa: UP045
     lang: Annotated[str, typer.Option(help="en or zh")] = "en",
@@ -37,15 +42,24 @@ def evaluate(
     Example: headstart evaluate waste.headstart photos_test/
     """
     started = time.perf_counter()
+    compared = None
     with Progress(quiet) as progress:
-        model = api.load(bundle)
-        loaded = time.perf_counter()
-        evaluation = api.evaluate(model, data, input=input, target=target, progress=progress)
+        if against is None:
+            model = api.load(bundle)
+            loaded = time.perf_counter()
+            evaluation = api.evaluate(model, data, input=input, target=target, progress=progress)
+        else:
+            loaded = started
+            compared = api.compare(
+                bundle, against, data, input=input, target=target, progress=progress
+            )
+            evaluation = compared.evaluations[0]
     if json:
         seconds = {"load": loaded - started, "evaluate": time.perf_counter() - loaded}
         result_json(
             {
                 **measured(evaluation),
+                **_against_json(compared),
                 "skipped": [skip.to_json() for skip in evaluation.skipped],
                 "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
                 "bundle": bundle,
@@ -53,19 +67,36 @@ def evaluate(
             }
         )
     else:
-        from headstart.report.terminal import evaluation_summary
-
-        result(evaluation_summary(evaluation, lang))
+        result(_told(evaluation, compared, lang))
     finish(len(evaluation.skipped), strict)
+
+
+def _told(evaluation: Evaluation, compared: Comparison | None, lang: str) -> str:
+    from headstart.report.terminal import evaluation_summary
+    from headstart.report.words import clip
+
+    text = evaluation_summary(evaluation, lang)
+    if compared is not None:
+        theirs = evaluation_summary(compared.evaluations[1], lang)
+        sentence = clip(compared.sentence(lang), 1000)
+        text += f"\n\n{clip(compared.names[1], 200)}\n{theirs}\n\n{sentence}"
+    return text
+
+
+def _against_json(compared: Comparison | None) -> dict[str, Any]:
+    """The other model's scores and the paired difference; nothing without another model."""
+    if compared is None:
+        return {}
+    return {"against": {**measured(compared.evaluations[1]), **compared.to_json()}}
 
 
 def measured(evaluation: Evaluation) -> dict[str, Any]:
     """What was measured, as the JSON of `fit` and `evaluate` has it."""
+    from headstart.report.kept import evaluation_json
+
     return {
+        **evaluation_json(evaluation),
         "metrics": {name: metric.to_json() for name, metric in evaluation.metrics.items()},
-        "n": evaluation.n,
-        "split": evaluation.split,
-        "protocol": evaluation.protocol,
         "coverage": evaluation.coverage,
         "set_size": evaluation.set_size,
         "per_class": [

@@ -13,7 +13,7 @@ from headstart import api
 from headstart.cli.evaluate import measured
 from headstart.cli.flags import add_flags
 from headstart.cli.show import Progress, command, finish, result, result_json, say
-from headstart.fitting import FitConfig
+from headstart.fit_config import FitConfig
 from headstart.manifest import atomic_write
 from headstart.model import Model
 
@@ -116,6 +116,9 @@ def _summary(model: Model, target: Path, report: Path) -> dict[str, Any]:
                 "message": f.message,
                 "fix": f.fix,
                 "rows": list(f.rows),
+                "confidence": f.confidence,
+                "suggestions": list(f.suggestions),
+                "sure": list(f.sure),
             }
             for f in model.findings
         ],

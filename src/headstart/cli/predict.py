@@ -97,6 +97,7 @@ def _elsewhere(
             predictor.preprocess,
             read("tokenizer.json") if predictor.modality == "text" else None,
             output="logits",
+            with_features=predictor.refuses,
         )
 
     return runner(work, address, tell)

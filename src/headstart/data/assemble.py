@@ -12,12 +12,13 @@ from typing import Any
 from headstart.data import pictures
 from headstart.data.columns import Columns, labels_of, text_of
 from headstart.data.schema import SPLIT_OF
+from headstart.data.times import times_of
 from headstart.errors import DataError
 from headstart.types import Modality, Roles, Skipped, Table
 
 
 def assemble(columns: Columns, roles: Roles, modality: Modality) -> Table:
-    """The table; rows without input, label or a known split are left out and listed.
+    """The table; rows without input, label, time or a known split are left out and listed.
 
     Args:
         columns: what a reader made.
@@ -25,7 +26,7 @@ def assemble(columns: Columns, roles: Roles, modality: Modality) -> Table:
         modality: what the inputs are.
 
     Raises:
-        DataError: no row is usable, or the split column holds other values.
+        DataError: no row is usable, the split column holds other values, or a time is none.
     """
     cells = columns.values
     n = len(columns.names)
@@ -43,6 +44,7 @@ def assemble(columns: Columns, roles: Roles, modality: Modality) -> Table:
     if roles.split is not None:
         parts, unknown = _parts(cells[roles.split], roles.split)
         reasons = [a or b for a, b in zip(reasons, unknown)]
+    times, reasons = _times(columns, roles.time, reasons)
     keep = [i for i, reason in enumerate(reasons) if not reason]
     skipped = _merge(columns, reasons)
     if not keep:
@@ -60,9 +62,23 @@ def assemble(columns: Columns, roles: Roles, modality: Modality) -> Table:
         source=columns.source,
         split=tuple(parts[i] for i in keep) if roles.split is not None else None,
         groups=groups,
+        times=tuple(times[i] for i in keep) if roles.time is not None else None,
         skipped=skipped,
         notes=_text_notes(cells[roles.input]) if modality == "text" else (),
     )
+
+
+def _times(
+    columns: Columns, title: str | None, reasons: Sequence[str]
+) -> tuple[dict[int, str], list[str]]:
+    """Row number -> time of the rows that are usable so far, and the reasons with those of the others."""
+    if title is None:
+        return {}, list(reasons)
+    rows = [i for i, reason in enumerate(reasons) if not reason]
+    cells = columns.values[title]
+    found = times_of([cells[i] for i in rows], [columns.names[i] for i in rows], title)
+    times = dict(zip(rows, found))
+    return times, ["no time" if times.get(i) == "" else why for i, why in enumerate(reasons)]
 
 
 def _inputs(column: Sequence[Any], modality: Modality, folder: Path) -> list[Any]:

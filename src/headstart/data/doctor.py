@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import UnreadableInput
-from headstart.preprocess import image
-from headstart.types import Finding, Table
+from headstart.preprocess import image, likeness
+from headstart.types import Finding, Roles, Table
 
 _FEW = 5  # rows; a class with fewer is hardly learned and not measured
 _IMBALANCE = 10  # largest class over smallest
 _MANY_SKIPPED = 0.05  # share of the rows
+_FEW_SIZES = 20  # rows; with fewer there is no telling what is usual
+_FAR = 4.0  # interquartile ranges beyond the quartiles
+_TINY = 16  # pixels
 
 
 def duplicate_groups(table: Table) -> np.ndarray:
@@ -30,7 +33,7 @@ def duplicate_groups(table: Table) -> np.ndarray:
     Returns:
         (n,) int64, numbered by first appearance.
     """
-    keys = _picture_keys(table.inputs) if table.modality == "image" else _text_keys(table.inputs)
+    keys = _picture_keys(table.inputs) if table.modality == "image" else text_keys(table.inputs)
     return _number(keys)
 
 
@@ -75,7 +78,8 @@ def _digest(value: Any, row: int) -> bytes:
         return f"unreadable {row}".encode()
 
 
-def _text_keys(inputs: Sequence[Any]) -> list[str]:
+def text_keys(inputs: Sequence[Any]) -> list[str]:
+    """What is left of n texts without case, punctuation, surplus spaces and Unicode variants."""
     folded = [unicodedata.normalize("NFKC", str(text)).casefold() for text in inputs]
     # symbols stay, for "+1" and an emoji carry meaning
     marks: dict[int, str] = {}
@@ -97,9 +101,11 @@ def examine(table: Table, groups: np.ndarray) -> tuple[Finding, ...]:
 
     Returns:
         Findings of the kinds "duplicates", "conflicting-labels", "one-class", "single-rows",
-        "small-classes", "imbalance" and "skipped", those that apply.
+        "small-classes", "imbalance", "skipped", "no-letters" and "lengths", those that apply.
     """
     findings = [*_duplicates(table, groups), *_classes(table), *_skipped(table)]
+    if table.modality == "text":
+        findings += [*_no_letters(table), *_lengths(table)]
     return tuple(findings)
 
 
@@ -111,6 +117,7 @@ def _duplicates(table: Table, groups: np.ndarray) -> list[Finding]:
     if not same:
         return []
     rows = [row for own in same for row in own]
+    first = tuple("" if row == own[0] else table.names[own[0]] for own in same for row in own)
     extra = len(rows) - len(same)
     names = tuple(table.names[row] for row in rows)
     message = (
@@ -118,24 +125,114 @@ def _duplicates(table: Table, groups: np.ndarray) -> list[Finding]:
     )
     findings = [
         Finding("duplicates", "warning" if extra * 20 > len(table) else "info", message,
-                "nothing to do: equal rows are kept on one side of the split", names)
+                "nothing to do: equal rows are kept on one side of the split", names,
+                confidence=1.0, numbers=tuple(rows), suggestions=first)
     ]  # fmt: skip
     if table.targets is None:
         return findings
     clash = [own for own in same if len({table.targets[row] for row in own}) > 1]
     if clash:
-        first = ", ".join(f"{table.names[r]} is {table.targets[r]!r}" for r in clash[0][:3])
+        shown = ", ".join(f"{table.names[r]} is {table.targets[r]!r}" for r in clash[0][:3])
         n = sum(map(len, clash))
         findings.append(
             Finding(
                 "conflicting-labels",
                 "warning",
-                f"{n:,} rows have the same content but different labels, e.g. {first}.",
+                f"{n:,} rows have the same content but different labels, e.g. {shown}.",
                 "decide which label is right, and mend or remove the other rows",
                 tuple(table.names[row] for own in clash for row in own),
+                confidence=1.0,
+                numbers=tuple(row for own in clash for row in own),
             )
         )
     return findings
+
+
+def _no_letters(table: Table) -> list[Finding]:
+    """Texts of digits, punctuation and spaces only; an emoji says something."""
+    rows = [i for i, text in enumerate(table.inputs) if not _says_something(str(text))]
+    if not rows:
+        return []
+    names = tuple(table.names[row] for row in rows)
+    return [
+        Finding("no-letters", "info", f"{len(rows):,} texts hold no letters, e.g. {names[0]}.",
+                "look at them: is it the right column? What says nothing is better removed", names,
+                numbers=tuple(rows))
+    ]  # fmt: skip
+
+
+def _says_something(text: str) -> bool:
+    # the first letter ends the search, and nearly every text begins with one
+    return any(char.isalpha() or unicodedata.category(char) == "So" for char in text)
+
+
+def _lengths(table: Table) -> list[Finding]:
+    lengths = np.array([len(str(text)) for text in table.inputs])
+    rows = extreme(lengths)
+    if not len(rows):
+        return []
+    names = tuple(table.names[row] for row in rows)
+    usual = int(np.median(lengths))
+    message = (
+        f"{len(rows):,} texts are far longer or shorter than the others ({usual:,} characters), "
+        f"e.g. {names[0]} with {lengths[rows[0]]:,}."
+    )
+    fix = "look at them: several texts in one cell, or a cut one?"
+    return [Finding("lengths", "info", message, fix, names, numbers=tuple(rows.tolist()))]
+
+
+def extreme(values: np.ndarray) -> np.ndarray:
+    """Rows whose value is far from all others, the farthest first; in logarithms, as sizes spread.
+
+    Far is more than four interquartile ranges (at least a factor of two) beyond the quartiles (Tukey's
+    fences, wide).
+
+    Args:
+        values: (n,) sizes or lengths, not negative.
+    """
+    if len(values) < _FEW_SIZES:
+        return np.zeros(0, dtype=np.int64)
+    logs = np.log(np.maximum(values, 1))
+    low, high = np.quantile(logs, (0.25, 0.75))
+    beyond = np.maximum(low - logs, logs - high) / max(high - low, np.log(2))
+    far = np.flatnonzero(beyond > _FAR)
+    return far[np.argsort(-beyond[far], kind="stable")]
+
+
+def pictures(table: Table, prints: np.ndarray) -> tuple[Finding, ...]:
+    """What is odd about pictures by their looks and sizes.
+
+    Args:
+        table: n pictures.
+        prints: (n, WIDTH) of `headstart.preprocess.likeness`; rows of NaN could not be read.
+
+    Returns:
+        Findings of the kinds "blank" (one colour) and "sizes" (far larger or smaller than others, or
+        a side below 16 pixels), those that apply.
+    """
+    findings = []
+    flat = np.flatnonzero(likeness.blank(prints)).tolist()
+    if flat:
+        names = tuple(table.names[row] for row in flat)
+        findings.append(
+            Finding("blank", "warning", f"{len(flat):,} pictures are of one colour, e.g. {names[0]}.",
+                    "remove them, or make them again", names, confidence=1.0, numbers=tuple(flat))
+        )  # fmt: skip
+    sides = np.array([image.dimensions(value) for value in table.inputs]).reshape(-1, 2)
+    known = np.flatnonzero(sides.min(axis=1, initial=1) > 0)
+    far = known[extreme(sides[known].prod(axis=1))]
+    small = known[sides[known].min(axis=1, initial=_TINY) < _TINY]
+    rows = list(dict.fromkeys([*far.tolist(), *small.tolist()]))
+    if rows:
+        names = tuple(table.names[row] for row in rows)
+        width, height = sides[rows[0]]
+        message = (
+            f"{len(rows):,} pictures are far larger or smaller than the others, e.g. {names[0]} with "
+            f"{width} x {height} pixels."
+        )
+        fix = "look at them: thumbnails, scans of whole pages?"
+        findings.append(Finding("sizes", "info", message, fix, names, numbers=tuple(rows)))
+    return tuple(findings)
 
 
 def _classes(table: Table) -> list[Finding]:
@@ -194,19 +291,34 @@ def _skipped(table: Table) -> list[Finding]:
     ]
 
 
+def joined(one: Table, other: Table) -> Table:
+    """The rows of two tables of one modality below each other, without labels."""
+    return Table(
+        inputs=(*one.inputs, *other.inputs),
+        targets=None,
+        names=(*one.names, *other.names),
+        modality=one.modality,
+        roles=Roles(one.roles.input),
+        source=one.source,
+    )
+
+
+def repeated(train: Table, test: Table) -> np.ndarray:
+    """Numbers of the test rows that are exact duplicates of training rows, ascending."""
+    n = len(train)
+    if not n or not len(test) or train.modality != test.modality:
+        return np.zeros(0, dtype=np.int64)
+    numbers = duplicate_groups(joined(train, test))
+    return np.flatnonzero(np.isin(numbers[n:], numbers[:n]))
+
+
 def leaks(train: Table, test: Table) -> tuple[Finding, ...]:
     """Test rows that are exact duplicates of training rows: a score on them is no measurement.
 
     Returns:
         One finding of the kind "leak" with the names of the test rows, or none.
     """
-    n = len(train)
-    if not n or not len(test) or train.modality != test.modality:
-        return ()
-    inputs = (*train.inputs, *test.inputs)
-    keys = _picture_keys(inputs) if train.modality == "image" else _text_keys(inputs)
-    numbers = _number(keys)
-    leaked = np.flatnonzero(np.isin(numbers[n:], numbers[:n])).tolist()
+    leaked = repeated(train, test).tolist()
     if not leaked:
         return ()
     message = f"{len(leaked):,} of {len(test):,} test rows are also among the training rows."

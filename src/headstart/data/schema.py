@@ -1,4 +1,4 @@
-"""Which column is the input, the target, the split, the group: guess, check, explain.
+"""Which column is the input, the target, the split, the group, the time: guess, check, explain.
 
 A well-known name wins if the column's values fit it; then what the values look like: the input is
 the one column of pictures or of long free texts, the target the one column of few distinct values.
@@ -87,6 +87,7 @@ def guess(
     target: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    time: str | None = None,
     modality: str | None = None,
     labelled: bool = True,
 ) -> tuple[Roles, Modality, tuple[str, ...]]:
@@ -98,6 +99,8 @@ def guess(
         target: the column with the labels.
         split: the column that says train, val or test.
         group: the column whose equal values must not be parted.
+        time: the column of points in time, by which the rows are divided; never guessed, as it would
+            change what is measured.
         modality: "image" or "text", where the caller knows it.
         labelled: whether a target is needed; without, only a named one is taken.
 
@@ -109,7 +112,7 @@ def guess(
             the target; the message lists the columns there are.
     """
     modality = check_modality(modality)
-    named = {"input": input, "target": target, "split": split, "group": group}
+    named = {"input": input, "target": target, "split": split, "group": group, "time": time}
     _check_named(named, list(columns))
     profiles = {name: _profile(name, values) for name, values in columns.items()}
     free = [p for p in profiles.values() if p.name not in named.values()]
@@ -128,7 +131,7 @@ def guess(
     if group is None:
         group = _guess_group(free)
     kind = modality or ("image" if profiles[input].kind == "picture" else "text")
-    roles = Roles(input, target, split, group)
+    roles = Roles(input, target, split, group, time)
     return roles, kind, (_explain(roles, profiles, columns),)
 
 
@@ -340,7 +343,9 @@ def _explain(
         parts.append(f'"{roles.split}" divides the rows')
     if roles.group is not None:
         parts.append(f'rows of one "{roles.group}" stay together')
-    used = {roles.input, roles.target, roles.split, roles.group}
+    if roles.time is not None:
+        parts.append(f'"{roles.time}" the time: the latest rows are measured')
+    used = {roles.input, roles.target, roles.split, roles.group, roles.time}
     unused = [f'"{name}"' for name in columns if name not in used]
     text = "columns: " + ", ".join(parts)
     if len(unused) == 1:

@@ -12,6 +12,7 @@ from headstart.data.delimited import read_delimited
 from headstart.data.frames import read_frame, read_parquet
 from headstart.data.records import read_json, read_jsonl, read_lines, read_list
 from headstart.errors import DataError
+from headstart.types import Table
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _HINTS = {
@@ -133,3 +134,24 @@ def from_object(source: Any) -> Columns:
             " (input, label) pairs",
         )
     return columns
+
+
+def columns_of(source: Any) -> Columns | None:
+    """All columns of a table, those without a role too, for whoever wants to look at them once.
+
+    Args:
+        source: as for `headstart.data.table.read`.
+
+    Returns:
+        The columns; None for a folder and for a `Table`, which have none.
+
+    Raises:
+        DataError: there is nothing to read.
+        MissingExtra: the format needs a library that is not installed.
+    """
+    if isinstance(source, Table):
+        return None
+    if not isinstance(source, (str, Path)):
+        return from_object(source)
+    path = existing(source)
+    return None if path.is_dir() else from_file(path, str(source), labelled=True)

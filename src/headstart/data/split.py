@@ -1,4 +1,4 @@
-"""Which rows are for learning and which for measuring: stratified, grouped, the same on every run.
+"""Which rows are for learning and which for measuring: stratified, grouped, by time, the same on every run.
 
 Rows are drawn in the order of a hash of their content and the seed, so the draw does not depend on
 the order of the rows, on names of folders above them, or on the machine.
@@ -13,6 +13,9 @@ from pathlib import PurePath
 
 import numpy as np
 
+from headstart.data.split_notes import coverage_notes, group_notes, span, straddling_note
+from headstart.data.split_time import latest, time_folds
+from headstart.data.times import order_of
 from headstart.errors import ConfigError, DataError
 from headstart.types import Split, Table
 
@@ -47,7 +50,8 @@ def make_split(
 
     Where the table says which rows are for testing, that is kept. Otherwise a share of every class
     is held out: as many rows as the share asks for, within one, if no rows belong together; groups
-    are never parted, and every class keeps at least one training row.
+    are never parted, and every class keeps at least one training row. Where the rows have times, the
+    latest are held out instead, whatever their classes, and the folds are blocks of time.
 
     Args:
         table: n labelled rows.
@@ -74,10 +78,15 @@ def make_split(
     codes, labels = _codes(table)
     units_of = _groups(table, groups)
     keys = _order_keys(table, seed)
+    order = None if table.times is None else order_of(table.times)
     parts = np.array(table.split) if table.split is not None else np.full(len(table), "train")
-    notes = _group_notes(units_of)
+    notes = group_notes(units_of)
     train, test, name, protocol = _given(parts, with_test)
-    if name == "held-out":
+    if name == "held-out" and order is not None:
+        test, moved = latest(order, units_of, test_size)
+        train, protocol = _by_time(table, order, test)
+        notes += straddling_note(units_of, moved)
+    elif name == "held-out":
         units = _units(np.arange(len(table)), codes, units_of, keys)
         test = _hold_out(units, codes, len(labels), test_size)
         train = np.setdiff1d(np.arange(len(table)), test)
@@ -88,8 +97,14 @@ def make_split(
         notes += (f"{left:,} rows that the data marks as test are kept out",)
     _check_train(codes[train], labels, table)
     if len(test):
-        notes += _coverage_notes(codes, train, test, labels, units_of)
-    folds = _folds(_units(train, codes, units_of, keys), train, codes, n_folds)
+        notes += coverage_notes(codes, train, test, labels, units_of)
+    folds = None
+    if order is not None:
+        folds = time_folds(order[train], units_of[train], codes[train], n_folds)
+    if folds is not None:
+        notes += ("the folds of the cross-validation are blocks of time",)
+    else:
+        folds = _folds(_units(train, codes, units_of, keys), train, codes, n_folds)
     return Split(train, test, protocol, name, folds, notes)
 
 
@@ -122,6 +137,12 @@ def _check_train(codes: np.ndarray, labels: Sequence[str], table: Table) -> None
     if len(present) == 0:
         raise DataError(f"{table.source} has no training rows.", fix="mark rows as train")
     if len(present) == 1:
+        if table.times is not None and table.split is None:
+            raise DataError(
+                f"The earlier rows of {table.source} are all {labels[present[0]]!r}: there is nothing to"
+                " tell apart.",
+                fix="hold out fewer rows with --test-size, or leave --time out",
+            )
         raise _one_class(labels[present[0]], table)
 
 
@@ -201,6 +222,27 @@ def _given(parts: np.ndarray, with_test: bool) -> tuple[np.ndarray, np.ndarray, 
         protocol = "the split of the data: learned from its train rows, measured on its val rows"
         return rows[~is_val], rows[is_val], "val", protocol
     return rows, none, "held-out", ""
+
+
+def _by_time(table: Table, order: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, str]:
+    """The rows that are learned from where those of `test` are held out as the latest; the protocol."""
+    assert table.times is not None
+    if not len(test):
+        same = len(np.unique(order)) < 2
+        raise DataError(
+            f"No row can be held out by {table.roles.time!r}: "
+            + (
+                "all rows have the same time."
+                if same
+                else "all late rows belong to groups that have earlier ones."
+            ),
+            fix="leave --time out, or give a test set of its own",
+        )
+    train = np.setdiff1d(np.arange(len(table)), test)
+    return train, (
+        f"the latest {len(test):,} of {len(table):,} rows held out, {span(table.times, order, test)}; "
+        f"learned from {span(table.times, order, train)}"
+    )
 
 
 def _quotas(units: Sequence[_Unit], n_classes: int, share: float) -> np.ndarray:
@@ -345,42 +387,3 @@ def _keep_each_class(
             unit = min((u for u in units if code in u.counts), key=lambda u: len(u.rows))
             for row in unit.rows:
                 fold_of.pop(row, None)
-
-
-def _group_notes(units_of: np.ndarray) -> tuple[str, ...]:
-    sizes = np.bincount(units_of)
-    sizes = sizes[sizes > 1]
-    if not len(sizes):
-        return ()
-    return (f"{int(sizes.sum()):,} rows belong to {len(sizes):,} groups, which were kept together",)
-
-
-def _coverage_notes(
-    codes: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    labels: Sequence[str],
-    units_of: np.ndarray,
-) -> tuple[str, ...]:
-    """What the test rows cannot measure, and groups that the data's own split parts."""
-    notes = []
-    unmeasured = sorted(set(codes[train].tolist()) - set(codes[test].tolist()))
-    if unmeasured:
-        named = _some([labels[code] for code in unmeasured])
-        notes.append(
-            f"{len(unmeasured):,} of {len(labels):,} classes have no row to measure on: {named}"
-        )
-    unlearned = sorted(set(codes[test].tolist()) - set(codes[train].tolist()))
-    if unlearned:
-        named = _some([labels[code] for code in unlearned])
-        notes.append(f"{len(unlearned):,} classes are in the test rows only: {named}")
-    both = np.intersect1d(units_of[train], units_of[test])
-    if len(both):
-        rows = int(np.isin(units_of[test], both).sum())
-        notes.append(f"{rows:,} test rows belong to groups that have training rows too")
-    return tuple(notes)
-
-
-def _some(labels: Sequence[str], limit: int = 8) -> str:
-    more = f" and {len(labels) - limit:,} more" if len(labels) > limit else ""
-    return ", ".join(repr(label) for label in labels[:limit]) + more

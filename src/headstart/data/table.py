@@ -30,6 +30,7 @@ def read(
     target: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    time: str | None = None,
     modality: str | None = None,
     labelled: bool = True,
 ) -> Table:
@@ -44,6 +45,8 @@ def read(
         target: the column with the labels.
         split: the column that says train, val or test.
         group: the column whose equal values must stay on one side of a split.
+        time: the column of dates or numbers by which the rows are divided: the latest are measured.
+            Never guessed.
         modality: "image" or "text"; guessed when None.
         labelled: whether labels are needed. Without, a target is only read where it is named.
 
@@ -64,7 +67,7 @@ def read(
                     f"{source} is a folder; folders are read as pictures only.",
                     fix="put the texts into one CSV file with the columns text,label",
                 )
-            _no_columns(source, input=input, target=target, split=split, group=group)
+            _no_columns(source, input=input, target=target, split=split, group=group, time=time)
             return note_labels(read_folder(path, str(source), labelled=labelled))
         columns = from_file(path, str(source), labelled=labelled)
     else:
@@ -72,7 +75,7 @@ def read(
     if not check_lengths(columns.values, columns.source) and not columns.broken:
         raise DataError(f"{columns.source} has no rows.", fix="give a table with rows")
     roles, kind, notes = guess(
-        columns.values, input=input, target=target, split=split, group=group,
+        columns.values, input=input, target=target, split=split, group=group, time=time,
         modality=modality, labelled=labelled,
     )  # fmt: skip
     table = assemble(columns, roles, kind)

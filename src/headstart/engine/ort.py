@@ -84,6 +84,8 @@ class OrtEngine:
         try:
             known = {name: feeds[name] for name in self.inputs}
             return dict(zip(self.outputs, self._session.run(None, known)))
+        except MemoryError:
+            raise
         except Exception as error:  # its own classes, RuntimeError, KeyError: by what is wrong
             raise BackboneError(
                 f"The graph (model.onnx) cannot be run: {str(error).splitlines()[0][:300]}",

@@ -15,6 +15,7 @@ classes in which few rows of a rare class weigh much is as unsure as an accuracy
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -23,7 +24,17 @@ import numpy as np
 
 from headstart import metrics
 from headstart.errors import DataError
-from headstart.types import Baseline, ClassScore, Decision, Evaluation, Metric, Skipped
+from headstart.evaluation.reliability import reliability, risk_curve
+from headstart.runtime.decide import prediction_sets
+from headstart.types import (
+    Answered,
+    Baseline,
+    ClassScore,
+    Decision,
+    Evaluation,
+    Metric,
+    Skipped,
+)
 
 FEW = 10
 """With fewer right or fewer wrong rows the bootstrap alone is not believed."""
@@ -62,6 +73,9 @@ def measure(
     notes: Sequence[str] = (),
     resamples: int = 1000,
     unseen: Sequence[str] = (),
+    logits: np.ndarray | None = None,
+    withheld: Sequence[str] | None = None,
+    leaked: np.ndarray | None = None,
 ) -> Evaluation:
     """Score probabilities against the truth.
 
@@ -73,12 +87,17 @@ def measure(
         split: "test" or "held-out".
         protocol: one sentence that says how these rows were set apart.
         rng: draws the bootstrap's rows.
-        decision: its `set_threshold` makes the prediction sets, whose coverage and size are measured.
+        decision: makes the prediction sets, whose coverage and size are measured.
         baselines: simple rivals on the same rows, passed on.
         skipped: rows that could not be measured, passed on.
         notes: sentences a reader of the numbers must know; more may be added.
         resamples: number of bootstrap draws.
         unseen: the labels behind the -1s, for the note.
+        logits: (n, k) of the same rows, for the calibration error before calibration; without them
+            the probabilities themselves stand for it.
+        withheld: n reasons why the answer is withheld, "" where it is given; None where the model
+            withholds none. The scores count all rows, withheld or not.
+        leaked: (n,) bool, rows that were also learned from; the scores are given without them too.
 
     Raises:
         DataError: no row is left to measure on.
@@ -87,16 +106,16 @@ def measure(
     names = tuple(labels)
     p, truth, known = _checked(probabilities, codes, len(names))
     _require_rows(truth, known)
+    _same_rows(len(truth), logits=logits, withheld=withheld, leaked=leaked)
     added = _notes(known, unseen)
     p, truth = p[known], truth[known]
+    seen = np.zeros(len(truth), bool) if leaked is None else np.asarray(leaked, bool)[known]
+    before = p if logits is None else metrics.softmax(np.asarray(logits)[known])
     counts = metrics.confusion(truth, p.argmax(axis=1), len(names))
-    coverage = set_size = None
-    if decision is not None:
-        sets = metrics.prediction_set(p, decision.set_threshold)
-        coverage = float(sets[np.arange(len(truth)), truth].mean())
-        set_size = float(sets.sum(axis=1).mean())
+    coverage, set_size = (None, None) if decision is None else _sets(p, truth, decision)
+    # keyword arguments draw in their order: the intervals first, whatever else is wanted
     return Evaluation(
-        metrics=_intervals(counts, metrics.row_losses(p, truth), resamples, rng),
+        metrics=scores(p, truth, len(names), rng, resamples),
         per_class=_per_class(counts, names),
         labels=names,
         confusion=counts,
@@ -108,7 +127,34 @@ def measure(
         set_size=set_size,
         skipped=tuple(skipped),
         notes=(*notes, *added),
+        reliability=reliability(p, truth, before=before, rng=rng),
+        risk=risk_curve(p, truth),
+        answered=_answered(p.argmax(axis=1) == truth, withheld, known),
+        leaked=int(seen.sum()),
+        without_leaked=scores(p[~seen], truth[~seen], len(names), rng, resamples)
+        if 0 < seen.sum() < len(seen)
+        else {},
     )
+
+
+def scores(
+    probabilities: np.ndarray,
+    codes: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+) -> dict[str, Metric]:
+    """The metrics of `measure`, with their intervals.
+
+    Args:
+        probabilities: (n, k), n >= 1, each row sums to 1.
+        codes: (n,) true class numbers in 0..k-1.
+        k: number of classes.
+        rng: draws the bootstrap's rows.
+        resamples: number of bootstrap draws.
+    """
+    counts = metrics.confusion(codes, probabilities.argmax(axis=1), k)
+    return _intervals(counts, metrics.row_losses(probabilities, codes), resamples, rng)
 
 
 def paired(
@@ -214,6 +260,35 @@ def _require_rows(truth: np.ndarray, known: np.ndarray) -> None:
             fix="compare the labels of the test data with those of the training data (spelling, "
             "capitals), and check --target",
         )
+
+
+def _same_rows(n: int, **given: np.ndarray | Sequence[str] | None) -> None:
+    """What is given beside the probabilities has a value for each row."""
+    for name, values in given.items():
+        if values is not None and len(values) != n:
+            raise ValueError(f"{name} has {len(values)} rows, not {n}")
+
+
+def _sets(p: np.ndarray, truth: np.ndarray, decision: Decision) -> tuple[float, float]:
+    """Share of the prediction sets that hold the truth, and their mean size."""
+    sets = prediction_sets(p, decision)
+    return float(sets[np.arange(len(truth)), truth].mean()), float(sets.sum(axis=1).mean())
+
+
+def _answered(
+    right: np.ndarray, withheld: Sequence[str] | None, known: np.ndarray
+) -> Answered | None:
+    """What was answered: `right` (m,) belongs to the m known ones of the n rows of `withheld`."""
+    if withheld is None:
+        return None
+    reasons = [reason for reason, one in zip(withheld, known.tolist()) if one]
+    given = np.array([not reason for reason in reasons])
+    n, answers, hits = len(given), int(given.sum()), int(right[given].sum())
+    return Answered(
+        share=Metric(answers / n, *interval_of_accuracy(answers, n)),
+        accuracy=Metric(hits / answers, *interval_of_accuracy(hits, answers)) if answers else None,
+        reasons=dict(Counter(reason for reason in reasons if reason).most_common()),
+    )
 
 
 def _notes(known: np.ndarray, unseen: Sequence[str]) -> Iterator[str]:

@@ -52,6 +52,7 @@ class Work:
         output: which output of the graph is wanted.
         engine: name of an engine of the table.
         precision: "float32" or "bfloat16".
+        with_features: send the output "features" of the same run back as well.
     """
 
     graph: bytes
@@ -60,6 +61,7 @@ class Work:
     output: str = "features"
     engine: str = DEFAULT
     precision: str = "float32"
+    with_features: bool = False
 
 
 def run(
@@ -237,22 +239,33 @@ class Worker:
                     fix=f"install the same {name} on every machine of the cluster",
                 )
         engine = kind(work.graph, parallel=1, precision=work.precision)
-        return Pipeline(work.preprocess, engine, work.tokenizer, work.output, workers=1)
+        return Pipeline(
+            work.preprocess,
+            engine,
+            work.tokenizer,
+            work.output,
+            workers=1,
+            with_features=work.with_features,
+        )
 
     def _answer(self, packet: Packet, bad: dict[int, str]) -> dict[str, Any]:
         assert self._pipeline is not None
         batches = list(self._pipeline.run([packet]))
         full = [batch for batch in batches if batch.rows]
         bad = {**bad, **{row: why for batch in batches for row, why in batch.unreadable.items()}}
-        values = np.concatenate([batch.values for batch in full]) if full else np.zeros((0, 0))
         return {
             **_empty(),
             "rows": [row for batch in full for row in batch.rows],
             "notes": [note for batch in full for note in batch.notes],
-            "values": np.ascontiguousarray(values, dtype="<f4").tobytes(),
+            "values": _bytes([batch.values for batch in full]),
+            "features": _bytes([batch.features for batch in full if batch.features is not None]),
             "bad": list(bad),
             "reasons": list(bad.values()),
         }
+
+
+def _bytes(arrays: list[np.ndarray]) -> bytes:
+    return np.concatenate(arrays).astype("<f4").tobytes() if arrays else b""
 
 
 def _empty(error: str = "", fix: str = "") -> dict[str, Any]:
@@ -260,6 +273,7 @@ def _empty(error: str = "", fix: str = "") -> dict[str, Any]:
         "rows": [],
         "notes": [],
         "values": b"",
+        "features": b"",
         "bad": [],
         "reasons": [],
         "error": error,
@@ -268,7 +282,7 @@ def _empty(error: str = "", fix: str = "") -> dict[str, Any]:
 
 
 def _answers() -> Any:
-    """Columns of an answer; the shape of `values` is (rows, bytes / 4 / rows)."""
+    """Columns of an answer; the shape of `values`, and of `features`, is (rows, bytes / 4 / rows)."""
     import pyarrow as pa
 
     return pa.schema(
@@ -276,6 +290,7 @@ def _answers() -> Any:
             "rows": pa.list_(pa.int64()),
             "notes": pa.list_(pa.string()),
             "values": pa.large_binary(),
+            "features": pa.large_binary(),
             "bad": pa.list_(pa.int64()),
             "reasons": pa.list_(pa.string()),
             "error": pa.string(),
@@ -288,14 +303,19 @@ def _batch(row: dict[str, Any]) -> Batch:
     """An answer as what the pipeline gives."""
     if row["error"]:
         raise BackboneError(row["error"], fix=row["fix"])
-    values = np.frombuffer(row["values"], dtype="<f4").astype(np.float32)
     n = len(row["rows"])
     return Batch(
         row["rows"],
-        values.reshape(n, -1) if n else np.zeros((0, 0), np.float32),
+        _array(row["values"], n),
         row["notes"],
         dict(zip(row["bad"], row["reasons"])),
+        _array(row["features"], n) if row["features"] else None,
     )
+
+
+def _array(data: bytes, n: int) -> np.ndarray:
+    values = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    return values.reshape(n, -1) if n else np.zeros((0, 0), np.float32)
 
 
 _BYTES_KIND, _TEXT_KIND, _PIXELS_KIND, _BROKEN_KIND = range(4)

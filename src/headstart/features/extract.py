@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from headstart.compute import threads
+from headstart.compute import cache_dir, threads
 from headstart.engine.auto import AutoEngine
 from headstart.errors import BackboneError, UnreadableInput
 from headstart.features.store import Store
 from headstart.hashing import feature_key, hash_parts
 from headstart.preprocess import image, text
 from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
+from headstart.solver_rows import release
 from headstart.types import Backbone, Features, Finding, Skipped, Table
 
 Progress = Callable[[int, int], None]
@@ -24,6 +27,7 @@ Progress = Callable[[int, int], None]
 _CHUNK = 512  # rows read and looked up together: bounds memory
 _WRITE = 512  # rows written together, as each write waits for the disk ...
 _WRITE_SECONDS = 2.0  # ... but a run that is killed loses no more than so much work
+_IN_MEMORY = 512 * 2**20  # bytes of features; more lie in a file
 
 _NOTES = {
     "animated": ("{n} animated pictures: only their first frame is used", ""),
@@ -69,7 +73,8 @@ def extract(
         say: told which engine was taken and why, and what went wrong with another.
 
     Returns:
-        (n, d) features; unreadable rows are zero, marked and listed.
+        (n, d) features; unreadable rows are zero, marked and listed. Many lie in a file without a
+        name in the cache folder, which goes when they are not used any more.
 
     Raises:
         BackboneError: the backbone takes something else than the table holds, or gives values that
@@ -108,7 +113,7 @@ class _Run:
         self.table, self.backbone, self.store, self.how = table, backbone, store, how
         self.progress, self.say = progress, say
         self.graph = store_id(backbone, how.precision)
-        self.values = np.zeros((len(table), backbone.dim), dtype=np.float32)
+        self.values = _room(len(table), backbone.dim)
         self.readable = np.zeros(len(table), dtype=bool)
         self.skipped: dict[int, str] = {}
         self.notes: dict[int, str] = {}
@@ -186,6 +191,7 @@ class _Run:
                 for i, row in enumerate(known):
                     if found[i]:
                         self._take(row, values[i], notes[i])
+                release(self.values)
                 self._tick(len(rows) - len(known) + int(found.sum()))
                 for row in (row for row, hit in zip(known, found) if not hit):
                     first = self.first.setdefault(keys[row], row)
@@ -236,6 +242,7 @@ class _Run:
         kept = self.writer.append([self.keys.pop(row) for row in rows], vectors, notes)
         for row, vector, note in zip(rows, kept, notes):
             self._take(row, vector, note)
+        release(self.values)
         self.computed += len(rows)
         self._tick(len(rows))
 
@@ -309,4 +316,22 @@ def rows_of(features: Features, rows: np.ndarray) -> Features:
     """
     if len(rows) == len(features.values) and np.array_equal(rows, np.arange(len(rows))):
         return features
-    return replace(features, values=features.values[rows], readable=features.readable[rows])
+    values = _room(len(rows), features.values.shape[1])
+    for start in range(0, len(rows), _CHUNK):
+        values[start : start + _CHUNK] = features.values[rows[start : start + _CHUNK]]
+        release(features.values)
+        release(values)
+    return replace(features, values=values, readable=features.readable[rows])
+
+
+def _room(n: int, d: int) -> np.ndarray:
+    """(n, d) float32 zeros; large ones in a file, where the disk has room for them."""
+    if n * d * 4 > _IN_MEMORY and hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=cache_dir()) as file:
+            try:
+                # taken now: a page that a full disk refuses later would kill the process
+                os.posix_fallocate(file.fileno(), 0, n * d * 4)
+            except OSError:
+                return np.zeros((n, d), dtype=np.float32)
+            return np.memmap(file, np.float32, "r+", shape=(n, d))
+    return np.zeros((n, d), dtype=np.float32)

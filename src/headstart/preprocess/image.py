@@ -3,13 +3,17 @@
 Steps (see `headstart.types.Preprocess`):
     {"step": "decode", "max_pixels": 50000000, "margin": 2}
     {"step": "resize", "size": 256 | [h, w], "mode": "shortest" | "exact", "interpolation": "bicubic"}
-    {"step": "center_crop", "size": [h, w]}
+    {"step": "center_crop", "size": [h, w], "joined": true}
 The result is uint8 RGB; normalisation is inside the graph.
 
 "margin": a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as it stays so many
 times as large as the resize step wants it. At 2 the result differs by less than a level on average (the
 decoder averages what resizing would average) and a photo of 4 megapixels takes half the time or less.
 Without it, as in old bundles, every picture is decoded whole.
+
+"joined": of the resize step before it only the middle is computed, which saves a third of the time. In photos
+three pixels in ten thousand then differ by a level or two: Pillow rounds between its two passes, and may
+take them in the other order.
 """
 
 from __future__ import annotations
@@ -153,6 +157,22 @@ def open_image(
         raise UnreadableInput(_why(error)) from error
 
 
+def dimensions(source: Input) -> tuple[int, int]:
+    """Width and height in pixels as stored, from the file's head alone; (0, 0) where it cannot be told."""
+    try:
+        if isinstance(source, (str, Path)):
+            with _OPENING, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(source, formats=_formats()) as image:
+                    return image.size
+        data = content(source)
+        if isinstance(data, np.ndarray):
+            return (data.shape[1], data.shape[0]) if data.ndim > 1 else (0, 0)
+        return (data if isinstance(data, Image.Image) else _open(data)).size
+    except Exception:  # noqa: BLE001  parsers raise whatever they like; the extraction names the reason
+        return 0, 0
+
+
 def _sums_hold(data: bytes) -> bool:
     """Whether the pixels of a PNG file are those that were written: Pillow does not look, and shows noise."""
     at, whole = 8, memoryview(data)
@@ -265,13 +285,13 @@ def prepare(source: Input, steps: Sequence[Mapping[str, Any]]) -> tuple[np.ndarr
     check_steps(steps)
     image: Image.Image | None = None
     note = ""
-    for step in steps:
+    for step, following in zip(steps, (*steps[1:], {})):
         if step["step"] == "decode":
             least = int(step.get("margin", 0)) * _target(steps)
             image, note = open_image(source, int(step.get("max_pixels", MAX_PIXELS)), least)
         elif step["step"] == "resize":
             assert image is not None
-            image = _resize(image, step)
+            image = _resize(image, step, following["size"] if following.get("joined") else None)
         elif step["step"] == "center_crop":
             assert image is not None
             image = _center_crop(image, step["size"])
@@ -336,19 +356,27 @@ def _target(steps: Sequence[Mapping[str, Any]]) -> int:
     return int(size if isinstance(size, int) else max(size))
 
 
-def _resize(image: Image.Image, step: Mapping[str, Any]) -> Image.Image:
+def _resize(
+    image: Image.Image, step: Mapping[str, Any], middle: Sequence[int] | None = None
+) -> Image.Image:
+    """The picture in the step's size; of it only the `middle` (h, w), where it holds that."""
     size, resample = step["size"], _FILTERS[step.get("interpolation", "bicubic")]
     if step.get("mode") == "exact":
         height, width = (size, size) if isinstance(size, int) else size
         return image.resize((width, height), resample)
     short = int(size if isinstance(size, int) else min(size))
     image = _trim_panorama(image, short)
-    width, height = image.size
-    if (
-        width <= height
-    ):  # the truncation is torchvision's, so that features agree with the original's
-        return image.resize((short, int(short * height / width)), resample)
-    return image.resize((int(short * width / height), short), resample)
+    # the truncation is torchvision's, so that features agree with the original's
+    if image.width <= image.height:
+        width, height = short, int(short * image.height / image.width)
+    else:
+        width, height = int(short * image.width / image.height), short
+    if middle is None or height < middle[0] or width < middle[1]:
+        return image.resize((width, height), resample)
+    left, top = _middle(width, middle[1]), _middle(height, middle[0])
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + middle[1]) * across, (top + middle[0]) * down)
+    return image.resize((middle[1], middle[0]), resample, box=box)
 
 
 def _trim_panorama(image: Image.Image, short: int) -> Image.Image:
@@ -370,6 +398,10 @@ def _center_crop(image: Image.Image, size: Sequence[int] | int) -> Image.Image:
             image, ((padded.width - image.width) // 2, (padded.height - image.height) // 2)
         )
         image = padded
-    left = round((image.width - width) / 2.0)
-    top = round((image.height - height) / 2.0)
+    left, top = _middle(image.width, width), _middle(image.height, height)
     return image.crop((left, top, left + width, top + height))
+
+
+def _middle(whole: int, part: int) -> int:
+    """Where the middle begins, rounded as torchvision does."""
+    return round((whole - part) / 2.0)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from headstart.report.content import Report
+from headstart.report.findings_view import count, plan
+from headstart.report.trust_words import flat, gain_words, off, points
 from headstart.report.words import Words, clip
 from headstart.types import Baseline, Evaluation, Metric
 
@@ -23,6 +25,7 @@ _SMALL_CLASS = 5  # measured rows; with fewer, a class's F1 says nothing
 _UNEVEN = 10  # largest class over smallest
 _SURE = 0.9
 _SINGLE = 5  # pairs that happened only once, where none happened more often
+_WITHHELD = 0.25  # share of the answers; less needs no word
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,20 @@ def advice(report: Report, w: Words) -> list[str]:
 
 def _all(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
     kinds = {finding.kind for finding in report.findings}
-    if "leak" in kinds:
-        yield "next.leak", {}
+    yield from _leaks(report, kinds, w)
     yield from _rivals(report.evaluation, w)
-    if kinds & {"conflicts", "conflicting-labels"}:
+    if "wrong-labels" in kinds:
+        yield "next.wrong-labels", {"n": count(report, "wrong-labels"), "command": plan(report)}
+    if kinds & {"conflicts", "conflicting-labels", "near-conflicts"}:
         yield "next.conflict", {}
+    if "leaking-column" in kinds:
+        yield "next.leaking-column", {}
     yield from _unlearned(report)
     yield from _worst_class(report, w)
+    yield from _trust(report, w)
     yield from _confused(report.evaluation)
-    yield from _sure_mistakes(report, w)
+    if "wrong-labels" not in kinds:  # it names those mistakes already
+        yield from _sure_mistakes(report, w)
     yield from _uneven(report)
     yield from _coverage(report, w)
     yield from _wide(report.evaluation)
@@ -108,21 +116,59 @@ def _all(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "next.skipped", {"n": report.n_skipped, "reason": reason}
 
 
+def _leaks(report: Report, kinds: set[str], w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
+    evaluation = report.evaluation
+    without = evaluation.without_leaked.get("accuracy")
+    if evaluation.leaked and without is not None:
+        value = w.percent(without.value)
+        n = evaluation.leaked
+        yield "next.leaked", {"n": n, "value": value, "command": plan(report)}
+    elif evaluation.leaked or kinds & {"leak", "near-leak"}:
+        yield "next.leak", {}
+
+
+def _trust(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the calibration, the withheld answers and the learning curve ask for."""
+    evaluation = report.evaluation
+    if evaluation.reliability is not None and off(evaluation.reliability):
+        yield "next.calibration", {"ece": points(evaluation.reliability.ece)}
+    yield from _withheld(report, w)
+    if flat(evaluation):
+        yield "next.flat", {}
+    elif evaluation.learning and evaluation.learning.gain and evaluation.learning.gain.low > 0:
+        yield "next.more", {"told": gain_words(evaluation, w)}
+
+
+def _withheld(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
+    one, meant = report.evaluation.answered, report.decision.at_precision
+    if one is None:
+        return
+    if one.accuracy is not None and meant is not None and one.accuracy.high < meant:
+        value = w.percent(one.accuracy.value)
+        yield "next.missed", {"value": value, "meant": w.percent(meant, 0)}
+    if 1 - one.share.value > _WITHHELD and one.reasons:
+        reason = max(one.reasons, key=lambda name: one.reasons[name])
+        share = w.percent(1 - one.share.value, 0)
+        yield "next.withheld", {"share": share, "reason": clip(w.said(reason))}
+
+
 def _rivals(evaluation: Evaluation, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
     found = rival(evaluation)
     if found is None:
         return
     baseline, name, ours, theirs = found
     key = "next.beaten" if theirs.value >= ours.value else "next.tie"
-    if key == "next.beaten" and theirs.low <= ours.value and "beyond noise" not in baseline.note:
+    if key == "next.beaten" and flat(evaluation):
+        key = "next.beaten.flat"
+    if key != "next.tie" and theirs.low <= ours.value and "beyond noise" not in baseline.note:
         key = "next.beaten.noise"
     if key == "next.tie" and not _close(baseline, ours, theirs):
         return
     yield (
         key,
         {
-            "name": inner(w, w.name("baseline", baseline.name)),
-            "metric": inner(w, w.name("metric", name)),
+            "name": w.inner(w.name("baseline", baseline.name)),
+            "metric": w.inner(w.name("metric", name)),
             "ours": w.score(name, ours.value),
             "theirs": w.score(name, theirs.value),
         },
@@ -138,11 +184,6 @@ def _close(baseline: Baseline, ours: Metric, theirs: Metric) -> bool:
     if "beyond noise" in baseline.note:
         return False
     return "within noise" in baseline.note or theirs.value >= ours.low
-
-
-def inner(w: Words, name: str) -> str:
-    """A name inside an English sentence starts small, if it is a common word."""
-    return name[:1].lower() + name[1:] if w.lang == "en" and name[1:2].islower() else name
 
 
 def _unlearned(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:

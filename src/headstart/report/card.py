@@ -10,9 +10,11 @@ from typing import Any
 
 from headstart.report.advice import advice, bundle_name, python_example
 from headstart.report.content import Report
-from headstart.report.view import protocol, sets, verdict, warnings
+from headstart.report.findings_view import ordered
+from headstart.report.trust_words import calibrated, rules, sentences, withholds
+from headstart.report.view import protocol, verdict, warnings
 from headstart.report.words import LOSSES, Words, clip, visible
-from headstart.types import Metric
+from headstart.types import Finding, Metric
 
 _CLASSES = 100  # rows of the per-class table
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -155,17 +157,31 @@ def _data(report: Report, w: Words) -> str:
     if report.n_skipped:
         lines += ["", f"{report.n_skipped:,} inputs could not be used; `report.html` says why."]
     told = [f"- {text(w.capital(note), 400)}" for note in report.notes[:10]]
-    for finding in report.findings[:10]:
-        fix = f" {text(w.capital(finding.fix), 300)}." if finding.fix else ""
-        told.append(f"- {text(finding.message, 400)}{fix}")
+    for finding, n, _ in ordered(report)[:10]:
+        told.append(_finding(finding, n, w))
     lines += ["", *told] if told else []
     return "\n".join(lines)
+
+
+def _finding(finding: Finding, n: int, w: Words) -> str:
+    """A line of the list: what, how many rows, how sure, what to do."""
+    sure = finding.confidence
+    about = [w("findings.rows", n=n)] if n else []
+    about += [w("findings.sure", value=w.percent(sure, 0))] if sure and sure < 1 else []
+    counted = f" ({', '.join(about)})" if about else ""
+    stop = "" if finding.fix.endswith((".", "?", "!")) else "."
+    fix = f" {text(w.capital(finding.fix), 300)}{stop}" if finding.fix else ""
+    return f"- {text(finding.message, 400)}{counted}{fix}"
 
 
 def _scores(report: Report, w: Words) -> str:
     evaluation = report.evaluation
     rivals = [(one, one.metrics) for one in evaluation.baselines if one.metrics]
-    titles = ["This model", *(text(w.name("baseline", one.name)) for one, _ in rivals)]
+    without = evaluation.without_leaked
+    titles = ["This model"]
+    if without:
+        titles.append(w.capital(w("card.without", n=evaluation.leaked)))
+    titles += [text(w.name("baseline", one.name)) for one, _ in rivals]
     measured = w.measured(report.modality, evaluation.split, evaluation.n)
     lines = [
         "## How good it is",
@@ -176,11 +192,15 @@ def _scores(report: Report, w: Words) -> str:
         "|---|" + "---:|" * len(titles),
     ]
     for name, metric in evaluation.metrics.items():
-        cells = [_value(name, metric, w), *(_value(name, m.get(name), w) for _, m in rivals)]
+        cells = [_value(name, metric, w)]
+        cells += [_value(name, without.get(name), w)] if without else []
+        cells += [_value(name, m.get(name), w) for _, m in rivals]
         title = text(w.name("metric", name)) + (" (lower is better)" if name in LOSSES else "")
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    for sentence in sets(report, w):
-        lines += ["", text(sentence, 400)]
+    decision = report.decision
+    told = [*sentences(evaluation, w, decision), *calibrated(decision, w), *rules(decision, w)]
+    if told:
+        lines += ["", "## How far to trust it", "", *(f"- {text(one, 400)}" for one in told)]
     return "\n".join(lines)
 
 
@@ -212,10 +232,13 @@ def _per_class(report: Report, w: Words) -> str:
 def _limits(report: Report, w: Words) -> str:
     thing = "pictures" if report.modality == "image" else "texts"
     known = report.backbone.licence not in ("", "unknown")
+    otherwise = (
+        ", or withholds the answer" if withholds(report.decision) else ", whatever it is given"
+    )
     lines = [
         "## Limits",
         "",
-        f"- It answers with one of its {len(report.evaluation.labels):,} classes, whatever it is given.",
+        f"- It answers with one of its {len(report.evaluation.labels):,} classes{otherwise}.",
         f"- The scores hold for {thing} like those measured; on others they can be much worse.",
         "- What the backbone learned from, and its biases, are those of its makers."
         + ("" if known else " Its licence is unknown: find out before you publish or sell."),

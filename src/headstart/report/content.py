@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from headstart.errors import BundleError
+from headstart.report.examples import Example, examples
 from headstart.report.kept import (
     encodable,
     evaluation_from,
@@ -17,6 +18,7 @@ from headstart.report.kept import (
     plain,
     texts,
 )
+from headstart.report.kept_trust import decision_from, decision_json
 from headstart.report.mistakes import Mistake
 from headstart.types import (
     Backbone,
@@ -74,6 +76,7 @@ class Report:
             report that was read back from a page, which names a limited number.
         findings: what was noticed about the data.
         finding_rows: how many rows each finding concerns (its `rows` are limited in a page, too).
+        finding_examples: the first rows of each finding, shown, where looking at them helps.
         backbone: which one, with licence and checksum.
         method: how it was learned.
         chosen: what was chosen and by what.
@@ -110,6 +113,7 @@ class Report:
     version: str
     created: str
     unlisted: Mapping[str, int] = field(default_factory=dict)
+    finding_examples: tuple[tuple[Example, ...], ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,6 +124,11 @@ class Report:
     def n_skipped(self) -> int:
         """How many inputs were left out."""
         return len(self.skipped) + sum(self.unlisted.values())
+
+    def noticed(self) -> list[tuple[Finding, int, tuple[Example, ...]]]:
+        """Each finding with the number of its rows and those of them that are shown."""
+        shown = (*self.finding_examples, *((),) * len(self.findings))
+        return list(zip(self.findings, self.finding_rows, shown))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -135,6 +144,7 @@ class Report:
                 "target": roles.target,
                 "split": roles.split,
                 "group": roles.group,
+                "time": roles.time,
             },
             "classes": [{"label": c.label, "train": c.train, "test": c.test} for c in self.classes],
             "n_train": self.n_train,
@@ -144,7 +154,8 @@ class Report:
             "skipped": [skip.to_json() for skip in self.skipped],
             "unlisted": dict(self.unlisted),
             "findings": [
-                finding_json(finding, n) for finding, n in zip(self.findings, self.finding_rows)
+                {**finding_json(finding, n), "examples": [one.to_json() for one in shown]}
+                for finding, n, shown in self.noticed()
             ],
             "backbone": {
                 "name": self.backbone.name,
@@ -156,12 +167,7 @@ class Report:
             "method": self.method,
             "chosen": plain(self.chosen),
             "evaluation": evaluation_json(self.evaluation),
-            "decision": {
-                "temperature": self.decision.temperature,
-                "coverage": self.decision.coverage,
-                "set_threshold": self.decision.set_threshold,
-                "abstain_below": self.decision.abstain_below,
-            },
+            "decision": decision_json(self.decision),
             "mistakes": [mistake.to_json() for mistake in self.mistakes],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
             "command": self.command,
@@ -255,6 +261,7 @@ def build(
         skipped=tuple(skipped),
         findings=tuple(findings),
         finding_rows=tuple(len(finding.rows) for finding in findings),
+        finding_examples=examples(findings, table, test),
         backbone=BackboneFacts(
             backbone.name, backbone.dim, backbone.licence, backbone.sha256, backbone.why
         ),
@@ -297,7 +304,7 @@ def shortened(report: Report, characters: int = 250_000) -> Report:
 
 
 def _report(data: Mapping[str, Any]) -> Report:
-    roles, backbone, decision = data["roles"], data["backbone"], data["decision"]
+    roles, backbone = data["roles"], data["backbone"]
     if data["modality"] not in ("image", "text"):
         raise ValueError(f"modality {data['modality']!r}")
     return Report(
@@ -306,7 +313,8 @@ def _report(data: Mapping[str, Any]) -> Report:
         source=str(data["source"]),
         test_source=str(data["test_source"]),
         roles=Roles(
-            str(roles["input"]), *(_maybe(roles[name]) for name in ("target", "split", "group"))
+            str(roles["input"]),
+            *(_maybe(roles.get(name)) for name in ("target", "split", "group", "time")),
         ),
         classes=tuple(
             ClassCount(str(c["label"]), int(c["train"]), int(c["test"])) for c in data["classes"]
@@ -318,6 +326,10 @@ def _report(data: Mapping[str, Any]) -> Report:
         skipped=tuple(Skipped(str(s["input"]), str(s["reason"])) for s in data["skipped"]),
         findings=tuple(finding_from(one) for one in data["findings"]),
         finding_rows=tuple(int(one["n_rows"]) for one in data["findings"]),
+        finding_examples=tuple(
+            tuple(Example.from_json(each) for each in one.get("examples", ()))
+            for one in data["findings"]
+        ),
         backbone=BackboneFacts(
             str(backbone["name"]),
             int(backbone["dim"]),
@@ -328,12 +340,7 @@ def _report(data: Mapping[str, Any]) -> Report:
         method=str(data["method"]),
         chosen=dict(data["chosen"]),
         evaluation=evaluation_from(data["evaluation"]),
-        decision=Decision(
-            *(
-                float(decision[name])
-                for name in ("temperature", "coverage", "set_threshold", "abstain_below")
-            )
-        ),
+        decision=decision_from(data["decision"]),
         mistakes=tuple(Mistake.from_json(one) for one in data["mistakes"]),
         seconds={str(stage): float(spent) for stage, spent in data["seconds"].items()},
         command=str(data["command"]),

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.types import Baseline, ClassScore, Evaluation, Finding, Metric
+from headstart.report.kept_trust import (
+    metrics_from,
+    metrics_json,
+    number,
+    real,
+    trust_from,
+    trust_json,
+)
+from headstart.types import Baseline, ClassScore, Evaluation, Finding
 
 
 def plain(value: Any) -> Any:
@@ -31,13 +39,13 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     matrix = np.asarray(evaluation.confusion)
     rows, columns = np.nonzero(matrix)
     return {
-        "metrics": {name: _metric_json(metric) for name, metric in evaluation.metrics.items()},
+        "metrics": metrics_json(evaluation.metrics),
         "per_class": [
             {
                 "label": c.label,
-                "precision": _number(c.precision),
-                "recall": _number(c.recall),
-                "f1": _number(c.f1),
+                "precision": number(c.precision),
+                "recall": number(c.recall),
+                "f1": number(c.f1),
                 "n": int(c.n),
             }
             for c in evaluation.per_class
@@ -52,16 +60,15 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "baselines": [
             {
                 "name": one.name,
-                "metrics": None
-                if one.metrics is None
-                else {name: _metric_json(metric) for name, metric in one.metrics.items()},
+                "metrics": None if one.metrics is None else metrics_json(one.metrics),
                 "note": one.note,
             }
             for one in evaluation.baselines
         ],
-        "coverage": None if evaluation.coverage is None else _number(evaluation.coverage),
-        "set_size": None if evaluation.set_size is None else _number(evaluation.set_size),
+        "coverage": None if evaluation.coverage is None else number(evaluation.coverage),
+        "set_size": None if evaluation.set_size is None else number(evaluation.set_size),
         "notes": list(evaluation.notes),
+        **trust_json(evaluation),
     }
 
 
@@ -74,13 +81,13 @@ def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
             raise IndexError("a cell outside of the confusion matrix")
         matrix[i, j] = count
     return Evaluation(
-        metrics=_metrics(data["metrics"]),
+        metrics=metrics_from(data["metrics"]),
         per_class=tuple(
             ClassScore(
                 str(c["label"]),
-                _real(c["precision"]),
-                _real(c["recall"]),
-                _real(c["f1"]),
+                real(c["precision"]),
+                real(c["recall"]),
+                real(c["f1"]),
                 int(c["n"]),
             )
             for c in data["per_class"]
@@ -93,7 +100,7 @@ def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
         baselines=tuple(
             Baseline(
                 str(b["name"]),
-                None if b["metrics"] is None else _metrics(b["metrics"]),
+                None if b["metrics"] is None else metrics_from(b["metrics"]),
                 str(b["note"]),
             )
             for b in data["baselines"]
@@ -101,26 +108,8 @@ def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
         coverage=None if data["coverage"] is None else float(data["coverage"]),
         set_size=None if data["set_size"] is None else float(data["set_size"]),
         notes=texts(data["notes"]),
+        **trust_from(data),
     )
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _real(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _metric_json(metric: Metric) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in metric.to_json().items()}
-
-
-def _metrics(data: Mapping[str, Any]) -> dict[str, Metric]:
-    return {
-        str(name): Metric(_real(m["value"]), _real(m["low"]), _real(m["high"]))
-        for name, m in data.items()
-    }
 
 
 def texts(values: Iterable[Any]) -> tuple[str, ...]:
@@ -130,6 +119,7 @@ def texts(values: Iterable[Any]) -> tuple[str, ...]:
 
 def finding_json(finding: Finding, n_rows: int) -> dict[str, Any]:
     """As plain JSON values, with the number of rows concerned."""
+    sure = finding.confidence
     return {
         "kind": finding.kind,
         "severity": finding.severity,
@@ -137,16 +127,22 @@ def finding_json(finding: Finding, n_rows: int) -> dict[str, Any]:
         "fix": finding.fix,
         "rows": list(finding.rows),
         "n_rows": n_rows,
+        "confidence": None if sure is None else number(sure),
     }
 
 
 def finding_from(data: Mapping[str, Any]) -> Finding:
     """The inverse of `finding_json`, but for the number of rows."""
-    severity = data["severity"]
+    severity, sure = data["severity"], data.get("confidence")
     if severity not in ("info", "warning", "error"):
         raise ValueError(f"severity {severity!r}")
     return Finding(
-        str(data["kind"]), severity, str(data["message"]), str(data["fix"]), texts(data["rows"])
+        str(data["kind"]),
+        severity,
+        str(data["message"]),
+        str(data["fix"]),
+        texts(data["rows"]),
+        confidence=None if sure is None else float(sure),
     )
 
 

@@ -59,14 +59,13 @@ class Mistake:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Mistake:
         """The inverse of `to_json`; an image that is not a JPEG data URI is left out."""
-        image = str(data["image"])
         return Mistake(
             str(data["name"]),
             str(data["truth"]),
             str(data["label"]),
             float(data["probability"]),
             float(data["truth_probability"]),
-            image if _URI.fullmatch(image) else "",
+            safe_image(data["image"]),
             str(data["text"]),
         )
 
@@ -108,20 +107,27 @@ def worst(
                 probability=float(sure[row]),
                 truth_probability=float(probabilities[row, code]),
                 image=thumbnail(test.inputs[row], max_pixels) if pictured else "",
-                text="" if pictured else _cut(str(test.inputs[row])),
+                text="" if pictured else cut(str(test.inputs[row])),
             )
         )
     return tuple(found)
 
 
-def thumbnail(source: Input, max_pixels: int) -> str:
-    """A small JPEG of a picture as a data URI; empty where it cannot be read."""
+def safe_image(value: Any) -> str:
+    """A data URI of a JPEG as it is; anything else becomes empty."""
+    return str(value) if _URI.fullmatch(str(value)) else ""
+
+
+def thumbnail(source: Input, max_pixels: int, side: int = _SIDE) -> str:
+    """A small JPEG of a picture as a data URI, `side` pixels long; empty where it cannot be read."""
     try:
-        picture, _ = open_image(source, max_pixels)
+        picture, _ = open_image(
+            source, max_pixels, least=side
+        )  # a JPEG is decoded no larger than needed
     except UnreadableInput:
         return ""
     picture = picture.convert("RGB")
-    picture.thumbnail((_SIDE, _SIDE))
+    picture.thumbnail((side, side))
     uri = ""
     for quality in (_QUALITY, 45, 20):
         buffer = io.BytesIO()
@@ -132,6 +138,7 @@ def thumbnail(source: Input, max_pixels: int) -> str:
     return uri
 
 
-def _cut(text: str) -> str:
+def cut(text: str, limit: int = _TEXT) -> str:
+    """One line of a text, at most so many characters of it."""
     text = " ".join(text.split())
-    return text if len(text) <= _TEXT else text[:_TEXT].rstrip() + " …"
+    return text if len(text) <= limit else text[:limit].rstrip() + " …"

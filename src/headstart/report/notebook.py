@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from headstart.report.content import Report
+from headstart.report.trust_words import sentences
 from headstart.report.view import cards, verdict, warnings
 from headstart.report.words import Words, clip
 from headstart.types import Evaluation, Prediction
@@ -32,13 +33,17 @@ def card(report: Report) -> str:
         Markup('<p style="margin:.4em 0;font-weight:600">⚠ {}</p>').format(one)
         for one in warnings(report, w)
     )
+    told = Markup("").join(
+        Markup('<p style="margin:.2em 0;{}">{}</p>').format(_QUIET, one)
+        for one in sentences(report.evaluation, w, report.decision)
+    )
     small = len(report.evaluation.labels) <= _MATRIX_CLASSES
     return str(
         Markup(
             '<div style="{box}"><div style="{quiet}">Headstart model, {backbone}</div>'
             '<p style="margin:.2em 0"><b>{title}</b></p><p style="margin:.4em 0">{verdict}</p>{alerts}'
             '<table style="{table}"><caption style="{hidden}">Metrics with 95 % intervals</caption>'
-            "<tbody>{rows}</tbody></table>{matrix}</div>"
+            "<tbody>{rows}</tbody></table>{told}{matrix}</div>"
         ).format(
             box=_BOX,
             quiet=_QUIET,
@@ -49,6 +54,7 @@ def card(report: Report) -> str:
             table=_TABLE,
             hidden="text-align:left;" + _QUIET,
             rows=rows,
+            told=told,
             matrix=_matrix(report.evaluation, w) if small else "",
         )
     )

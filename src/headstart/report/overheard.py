@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from headstart.report.overheard_trust import SENTENCES
+
 # A pattern matches a whole sentence or a part between semicolons; \1 is its first group, and
 # {\1} a list of reasons that are translated in turn.
 _SENTENCES: tuple[tuple[str, str], ...] = (
@@ -170,7 +172,9 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r"([\d,]+) characters, more than the limit of ([\d,]+)", r"\1 个字符，超过上限 \2"),
     (r"probability below (\S+)", r"概率低于 \1"),
 )  # fmt: skip
-_COMPILED = tuple((re.compile(pattern, re.DOTALL), template) for pattern, template in _SENTENCES)
+_COMPILED = tuple(
+    (re.compile(pattern, re.DOTALL), template) for pattern, template in (*_SENTENCES, *SENTENCES)
+)
 
 
 _COLUMNS = (
@@ -179,6 +183,10 @@ _COLUMNS = (
     (re.compile(r', (".*?") the target \(([\d,]+) class(?:es)?\)'), r"，\1 是标签（\2 类）"),
     (re.compile(r', (".*?") divides the rows'), r"，\1 划分数据"),
     (re.compile(r', rows of one (".*?") stay together'), r"，\1 相同的行不拆开"),
+    (
+        re.compile(r', (".*?") the time: the latest rows are measured'),
+        r"，\1 是时间（测量最晚的数据）",
+    ),
 )
 _MORE = re.compile(r" and ([\d,]+) more\b")
 _REASON = re.compile(r"(.+) (\([\d,]+\))")

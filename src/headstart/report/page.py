@@ -74,6 +74,7 @@ def _data(report: Report) -> str:
 def _template() -> tuple[jinja2.Template, Any]:
     folder = resources.files("headstart.report")
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -81,8 +82,7 @@ def _template() -> tuple[jinja2.Template, Any]:
         finalize=_shown,
     )
     css = (folder / "page.css").read_text("utf-8")
-    source = (folder / "page.html.j2").read_text("utf-8")
-    return environment.from_string(source), jinja2.utils.markupsafe.Markup(css)
+    return environment.get_template("page.html.j2"), jinja2.utils.markupsafe.Markup(css)
 
 
 def _shown(value: Any) -> Any:

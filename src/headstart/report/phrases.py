@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headstart.report.phrases_trust import TRUST
+
 # fmt: off
 PHRASES: dict[str, tuple[str, str]] = {
     # the page as a whole
@@ -24,8 +26,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "one.text": ("text", "文本"),
     "many.image": ("pictures", "图片"),
     "many.text": ("texts", "文本"),
-    "severity.info": ("Note", "提示"),
-    "severity.warning": ("Warning", "警告"),
+    "severity.info": ("Notes", "提示"),
+    "severity.warning": ("Warnings", "警告"),
     "severity.error": ("Serious", "严重"),
     # 1: the verdict
     "verdict": (
@@ -81,6 +83,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "role.target": ("{name} is the label", "标签列 {name}"),
     "role.split": ("{name} says train or test", "划分列 {name}"),
     "role.group": ("rows of one {name} stay together", "分组列 {name}（同组不拆开）"),
+    "role.time": ("{name} is the time", "时间列 {name}"),
     "data.protocol": ("How divided", "如何划分"),
     "data.folds": ("{n}-fold cross-validation for all choices", "所有选择都用 {n} 折交叉验证"),
     "data.notes": ("Notes", "说明"),
@@ -182,7 +185,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "heat.title": (
         "Map of right and wrong answers over {n:,} classes",
         "{n:,} 个类别的对错分布图"),
-    "probabilities": ("Probabilities and sets", "概率与预测集合"),
     "coverage": (
         "Prediction sets hold the truth {value} of the time (meant: {meant}), with {size} labels on average.",
         "预测集合包含正确答案的比例为 {value}（目标 {meant}），平均含 {size} 个标签。"),
@@ -302,3 +304,4 @@ PHRASES: dict[str, tuple[str, str]] = {
     "n.withheld": ("withheld", "不回答"),
 }
 # fmt: on
+PHRASES |= TRUST

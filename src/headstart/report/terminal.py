@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from headstart.report.advice import advice, bundle_name
 from headstart.report.content import Report
-from headstart.report.view import protocol, sets, warnings
+from headstart.report.trust_words import leak, sentences
+from headstart.report.view import protocol, warnings
 from headstart.report.words import LOSSES, Words, clip, columns, visible
 from headstart.types import ClassScore, Evaluation, Metric
 
@@ -48,7 +49,7 @@ def summary(report: Report, lang: str = "en", width: int = 80) -> str:
         facts.append((w("t.skipped"), w("skipped.some", n=report.n_skipped)))
     lines = [_safe(report.title), *_facts(facts, width), ""]
     lines += _table(evaluation, w, width)
-    told = [*warnings(report, w), *sets(report, w)[:1]]
+    told = [*warnings(report, w), *sentences(evaluation, w, report.decision)]
     lines += ["", *(line for one in told for line in _wrapped(one, width, _INDENT))] if told else []
     lines += ["", w("t.next")]
     for sentence in advice(report, w)[:_LISTED]:
@@ -69,22 +70,14 @@ def evaluation_summary(evaluation: Evaluation, lang: str = "en") -> str:
         ConfigError: there is no such language.
     """
     w, width = Words(lang), 80
-    told = w.said(evaluation.protocol)
-    facts = [(w("t.measured"), w("t.rows", n=evaluation.n, text=told))]
+    protocol_said = w.said(evaluation.protocol)
+    facts = [(w("t.measured"), w("t.rows", n=evaluation.n, text=protocol_said))]
     if evaluation.skipped:
         facts.append((w("t.skipped"), w("skipped.some", n=len(evaluation.skipped))))
     facts += [(w("t.note"), _sentence(w.said(note), w)) for note in evaluation.notes]
     lines = [*_facts(facts, width), "", *_table(evaluation, w, width)]
-    if evaluation.coverage is not None and evaluation.set_size is not None:
-        lines.append("")
-        lines.append(
-            " " * _INDENT
-            + w(
-                "t.coverage",
-                value=w.percent(evaluation.coverage),
-                size=w.decimal(evaluation.set_size),
-            )
-        )
+    told = [*filter(None, [leak(evaluation, w)]), *sentences(evaluation, w)]
+    lines += ["", *(line for one in told for line in _wrapped(one, width, _INDENT))] if told else []
     lines += _worst(evaluation.per_class, w)
     return "\n".join(line.replace("\u00a0", " ").rstrip() for line in lines)
 
@@ -125,6 +118,8 @@ def _facts(facts: Sequence[tuple[str, str]], width: int) -> list[str]:
 def _table(evaluation: Evaluation, w: Words, width: int) -> list[str]:
     """A row for the model and one for each baseline; a column for each metric that fits the width."""
     rows = [(w("this_model"), evaluation.metrics)]
+    if evaluation.without_leaked:
+        rows.append((w("t.without"), evaluation.without_leaked))
     rows += sorted(
         ((_rival(one.name, w), one.metrics) for one in evaluation.baselines if one.metrics),
         key=lambda entry: -_first_value(entry[1]),

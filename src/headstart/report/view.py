@@ -6,13 +6,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from headstart.report.advice import advice, beaten, bundle_name, inner, pairs, python_example, rival
+from headstart.report.advice import advice, beaten, bundle_name, pairs, python_example, rival
 from headstart.report.content import ClassCount, Report
+from headstart.report.findings_view import Listing, commands, groups, plan
+from headstart.report.trust_view import blocks
+from headstart.report.trust_words import leak, scores
 from headstart.report.words import LOSSES, Words, clip
 from headstart.types import ClassScore, Metric
 
@@ -21,7 +24,7 @@ MATRIX_CLASSES = 20
 
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 _TABLE_CLASSES, _WORST = 30, 15
-_LISTED_NAMES, _LISTED_GROUPS, _LISTED_ROWS, _LISTED_CLASSES = 200, 25, 60, 1000
+_LISTED_NAMES, _LISTED_GROUPS, _LISTED_CLASSES = 200, 25, 1000
 _PAIRS = 15
 _NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -39,26 +42,7 @@ class Card:
     metric: Metric
     top: float
     tick: float | None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Names under one heading, as many as are shown, and how many there are."""
-
-    heading: str
-    n: int
-    shown: tuple[tuple[str, str], ...]  # name, and what sets it apart from the heading
-    foreign: bool = False
-
-    @property
-    def brief(self) -> bool:
-        """Whether the names are so few that they stand in the line itself."""
-        return 0 < self.n == len(self.shown) <= 3
-
-    @property
-    def more(self) -> int:
-        """How many are not shown."""
-        return self.n - len(self.shown)
+    without: Card | None = None  # the same without the rows that were also learned from
 
 
 def page_view(report: Report, w: Words) -> dict[str, Any]:
@@ -77,7 +61,8 @@ def page_view(report: Report, w: Words) -> dict[str, Any]:
         "counts": _counts(report),
         "largest_count": max((c.train + c.test for c in report.classes), default=1) or 1,
         "skips": skip_groups(report, w),
-        "findings": _findings(report, w),
+        "findings": groups(report, w),
+        "commands": commands(report),
         "chosen": chosen(report, w),
         "seconds": _seconds(report),
         "comparison": _comparison(report, w),
@@ -85,8 +70,8 @@ def page_view(report: Report, w: Words) -> dict[str, Any]:
         "matrix": _matrix(report) if len(evaluation.labels) <= MATRIX_CLASSES else None,
         "pairs": pairs(evaluation, _PAIRS) if len(evaluation.labels) > MATRIX_CLASSES else (),
         "confusion": evaluation.confusion,
-        "sets": sets(report, w),
-        "advice": advice(report, w),
+        "trust": blocks(report, w),
+        "advice": _advice(report, w),
         "bundle": bundle_name(report),
         "python": python_example(report),
     }
@@ -121,21 +106,27 @@ def verdict(report: Report, w: Words) -> str:
 def warnings(report: Report, w: Words) -> list[str]:
     """What must be known before the numbers are believed."""
     found = []
-    if any(finding.kind == "leak" for finding in report.findings):
-        found.append(w("verdict.leak"))
+    known = any(finding.kind in ("leak", "near-leak") for finding in report.findings)
+    told = leak(report.evaluation, w, found=known)
+    found += [told] if told else []
     best = rival(report.evaluation)
     if best is not None and beaten(report.evaluation):
         baseline, name, ours, theirs = best
         found.append(
             w(
                 "verdict.beaten",
-                name=inner(w, w.name("baseline", baseline.name)),
-                metric=inner(w, w.name("metric", name)),
+                name=w.inner(w.name("baseline", baseline.name)),
+                metric=w.inner(w.name("metric", name)),
                 ours=w.score(name, ours.value),
                 theirs=w.score(name, theirs.value),
             )
         )
     return found
+
+
+def _advice(report: Report, w: Words) -> list[tuple[str, str, str]]:
+    """What to do next; where a sentence holds a command, the parts before it, itself and after it."""
+    return [sentence.partition(plan(report)) for sentence in advice(report, w)]
 
 
 def _majority(report: Report, metric: str) -> float | None:
@@ -150,26 +141,33 @@ def cards(report: Report, w: Words) -> list[Card]:
     metrics = report.evaluation.metrics
     names = [name for name in _METRICS if name in metrics]
     names += [name for name in metrics if name not in _METRICS]
-    return [_card(report, name, metrics[name], w) for name in names]
+    without = report.evaluation.without_leaked
+    made = [_card(report, name, metrics[name], w) for name in names]
+    return [
+        replace(one, without=_card(report, one.name, without[one.name], w, one.top))
+        if one.name in without
+        else one
+        for one in made
+    ]
 
 
-def _card(report: Report, name: str, metric: Metric, w: Words) -> Card:
-    title, tick, top = w.name("metric", name), _majority(report, name), 1.0
-    if name in LOSSES:
+def _card(report: Report, name: str, metric: Metric, w: Words, top: float | None = None) -> Card:
+    """`top` is the right end of its line; found if not given."""
+    title, tick = w.name("metric", name), _majority(report, name)
+    if top is None and name in LOSSES:
         guess = math.log(max(len(report.evaluation.labels), 2))
         ends = [value for value in (tick, metric.high, guess) if value is not None]
         top = max(filter(math.isfinite, ends), default=1.0) * 1.04
-    low, high = w.score(name, metric.low), w.score(name, metric.high)
-    value = w.score(name, metric.value)
+    said = scores(name, metric, w)
     return Card(
         name=name,
         title=title,
         about=w(f"about.{name}") if w.has(f"about.{name}") else "",
-        value=value,
-        interval=w("card.interval", low=low, high=high),
-        spoken=w("interval.title", name=title, value=value, low=low, high=high),
+        value=said["value"],
+        interval=w.interval(name, metric),
+        spoken=w("interval.title", name=title, **said),
         metric=metric,
-        top=top,
+        top=1.0 if top is None else top,
         tick=tick,
     )
 
@@ -197,6 +195,7 @@ def roles(report: Report, w: Words) -> str:
         ("target", own.target),
         ("split", own.split),
         ("group", own.group),
+        ("time", own.time),
     )
     told = [w(f"role.{role}", name=w("quote", text=clip(name, 40))) for role, name in named if name]
     return w("sep").join(told)
@@ -246,24 +245,6 @@ def skip_groups(report: Report, w: Words) -> list[Listing]:
     return listed
 
 
-def _findings(report: Report, w: Words) -> list[dict[str, Any]]:
-    order = {"error": 0, "warning": 1, "info": 2}
-    numbered = sorted(
-        zip(report.findings, report.finding_rows), key=lambda entry: order[entry[0].severity]
-    )
-    return [
-        {
-            "severity": finding.severity,
-            "message": w.said(finding.message),
-            "foreign": w.foreign(finding.message),
-            "fix": w.said(finding.fix),
-            "fix_foreign": w.foreign(finding.fix),
-            "rows": Listing("", n, tuple((clip(r, 120), "") for r in finding.rows[:_LISTED_ROWS])),
-        }
-        for finding, n in numbered[:100]
-    ]
-
-
 def chosen(report: Report, w: Words) -> list[tuple[str, str]]:
     """What was chosen, as (name, value); lists, such as the path of penalties, are left out."""
     told = []
@@ -311,15 +292,14 @@ def _comparison(report: Report, w: Words) -> list[dict[str, Any]]:
 
 
 def _row(title: str, name: str, metric: Metric, ours: bool, w: Words) -> dict[str, Any]:
-    low, high = w.score(name, metric.low), w.score(name, metric.high)
-    value = w.score(name, metric.value)
+    said = scores(name, metric, w)
     return {
         "title": title,
         "metric": metric,
         "ours": ours,
-        "value": value,
-        "interval": w("card.interval", low=low, high=high),
-        "spoken": w("interval.title", name=title, value=value, low=low, high=high),
+        "value": said["value"],
+        "interval": w.interval(name, metric),
+        "spoken": w("interval.title", name=title, **said),
     }
 
 
@@ -359,26 +339,3 @@ def _matrix(report: Report) -> list[dict[str, Any]]:
         ]
         rows.append({"label": label, "total": total, "cells": cells})
     return rows
-
-
-def sets(report: Report, w: Words) -> list[str]:
-    """What is to be known of probabilities, prediction sets and withheld answers."""
-    evaluation, decision = report.evaluation, report.decision
-    told = []
-    if evaluation.coverage is not None and evaluation.set_size is not None:
-        told.append(
-            w(
-                "coverage",
-                value=w.percent(evaluation.coverage),
-                meant=w.percent(decision.coverage, 0),
-                size=w.decimal(evaluation.set_size),
-            )
-        )
-    if decision.temperature != 1.0:
-        side = "over" if decision.temperature > 1 else "under"
-        space = " " if w.lang == "en" else ""
-        text = w("temperature", value=w.decimal(decision.temperature))
-        told.append(text + space + w(f"temperature.{side}"))
-    if decision.abstain_below > 0:
-        told.append(w("abstain", value=w.percent(decision.abstain_below)))
-    return told

@@ -88,6 +88,11 @@ class Words:
         """The sentence with a capital first, where its language has them."""
         return sentence[:1].upper() + sentence[1:]
 
+    def inner(self, name: str) -> str:
+        """A name inside an English sentence starts small, if it is a common word."""
+        small = self.lang == "en" and name[1:2].islower()
+        return name[:1].lower() + name[1:] if small else name
+
     def foreign(self, sentence: str) -> bool:
         """Whether `said` leaves the sentence in English inside a page of another language."""
         return self.lang != "en" and self.said(sentence) == sentence and sentence.isascii()

@@ -38,12 +38,15 @@ class Batch:
         values: (b, d) float32.
         notes: b of "", "animated" or "truncated".
         unreadable: number -> reason of inputs that could not be prepared.
+        features: (b, d) float32 of the same run, where they were asked for beside another output;
+            else None.
     """
 
     rows: list[int]
     values: np.ndarray
     notes: list[str]
     unreadable: dict[int, str] = field(default_factory=dict)
+    features: np.ndarray | None = None
 
 
 class Pipeline:
@@ -54,6 +57,7 @@ class Pipeline:
         engine: runs the graph.
         tokenizer: content of tokenizer.json, texts only.
         output: which output of the graph is wanted.
+        with_features: give the output "features" of the same run as well.
         workers: threads that prepare and run batches; by default one for each processor.
     """
 
@@ -64,10 +68,12 @@ class Pipeline:
         tokenizer: bytes | None = None,
         output: str = "features",
         workers: int | None = None,
+        with_features: bool = False,
     ) -> None:
         self.modality = preprocess.modality
         self._steps = preprocess.steps
         self._engine, self._output = engine, output
+        self._with_features = with_features
         self._workers = workers or max(threads(), engine.parallel)
         self._encoder = (
             text.TextEncoder(tokenizer, preprocess.steps) if tokenizer is not None else None
@@ -112,7 +118,7 @@ class Pipeline:
             notes.append(note)
         if not rows:
             return Batch([], np.zeros((0, 0), np.float32), [], unreadable)
-        return Batch(rows, self._values({"pixels": np.stack(pixels)}), notes, unreadable)
+        return self._batch(rows, {"pixels": np.stack(pixels)}, notes, unreadable)
 
     def _text_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
         assert self._encoder is not None
@@ -121,12 +127,20 @@ class Pipeline:
             for numbers, feeds in self._encoder.batches(ids, self._engine.batch):
                 rows = [packet[i][0] for i in numbers]
                 notes = ["truncated" if cut[i] else "" for i in numbers]
-                yield lambda rows=rows, feeds=feeds, notes=notes: Batch(  # type: ignore[misc]
-                    rows, self._values(feeds), notes
+                yield lambda rows=rows, feeds=feeds, notes=notes: self._batch(  # type: ignore[misc]
+                    rows, feeds, notes, {}
                 )
 
-    def _values(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        return self._engine.run(feeds)[self._output]
+    def _batch(
+        self,
+        rows: list[int],
+        feeds: Mapping[str, np.ndarray],
+        notes: list[str],
+        unreadable: dict[int, str],
+    ) -> Batch:
+        given = self._engine.run(feeds)
+        features = given["features"] if self._with_features else None
+        return Batch(rows, given[self._output], notes, unreadable, features)
 
 
 def packets_of(rows: Iterable[tuple[int, Any]], size: int) -> Iterator[list[tuple[int, Any]]]:

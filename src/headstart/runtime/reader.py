@@ -20,7 +20,9 @@ from headstart.errors import BundleError
 from headstart.hashing import hash_bytes, hash_json
 from headstart.manifest import read_json
 
-SCHEMA = 1
+SCHEMA = 2
+"""The newest that is read; 1 is written where its readers understand the decision as well."""
+
 FILES = (
     "model.onnx",
     "tokenizer.json",
@@ -83,7 +85,7 @@ def open_bundle(path: str | Path) -> BundleFiles:
         )
     manifest = read_json(_read(path, "bundle.json", _MAX_MANIFEST), f"{path}: bundle.json")
     schema = manifest.get("schema")
-    if not isinstance(schema, int) or schema < 1:
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise BundleError(
             f"{path} is not a Headstart bundle (bundle.json has no schema).", fix=_AGAIN
         )
@@ -125,8 +127,14 @@ def _check_shape(path: Path, manifest: Mapping[str, Any]) -> None:
         or not all(isinstance(x, str) for x in labels)
     ):
         raise BundleError(f"{path}: bundle.json: task.labels is not a list of labels.", fix=_AGAIN)
+    if len(set(labels)) < len(labels):
+        raise BundleError(f"{path}: bundle.json: task.labels names a label twice.", fix=_AGAIN)
     for name, entry in manifest["files"].items():
-        sound = isinstance(entry, dict) and isinstance(entry.get("bytes"), int)
+        sound = (
+            isinstance(entry, dict)
+            and isinstance(entry.get("bytes"), int)
+            and isinstance(entry.get("sha256"), str)
+        )
         if name not in FILES or not sound or not 0 <= entry["bytes"] <= _MAX_FILE:
             raise BundleError(f"{path}: bundle.json lists an unsound file {name!r}.", fix=_AGAIN)
 

@@ -1,0 +1,155 @@
+"""Training rows kept beside a model: nearest neighbours beside scikit-learn's, and unsound files refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.errors import BundleError
+from headstart.evaluation.familiarity import reference_of
+from headstart.manifest import dump_tensors, load_tensors
+from headstart.runtime import familiar
+from headstart.runtime.familiar import Reference, familiarity, nearest, unit
+
+
+def made(m=60, d=8, k=3, seed=0):
+    rng = np.random.default_rng(seed)
+    codes = np.arange(m) % k
+    features = (rng.normal(size=(k, d))[codes] * 2 + rng.normal(size=(m, d)) + 5).astype("f4")
+    names = [f"row {i} 名" for i in range(m)]
+    return features, codes, reference_of(features, codes, names, k)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 60, 100])
+@pytest.mark.parametrize("block", [1, 200, 1 << 22])
+def test_neighbours_are_those_of_a_full_sort(count, block, monkeypatch):
+    monkeypatch.setattr(familiar, "_BLOCK", block)
+    _, _, reference = made()
+    new, _, _ = made(m=25, seed=1)
+    rows, cosines = nearest(reference, new, count)
+    x = new.astype(np.float64) - reference.centre
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    expected = x @ reference.features.T.astype(np.float64)
+    assert rows.shape == cosines.shape == (25, min(count, 60))
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :count]
+    np.testing.assert_allclose(cosines, np.take_along_axis(expected, order, axis=1), atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(expected, rows, axis=1), cosines, atol=1e-6)
+    assert all(len(set(row)) == len(row) for row in rows.tolist())
+    assert cosines.dtype == np.float32
+
+
+def test_neighbours_are_those_of_scikit_learn():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    _, _, reference = made(m=200)
+    new, _, _ = made(m=50, seed=1)
+    other = neighbors.NearestNeighbors(n_neighbors=5, metric="cosine", algorithm="brute")
+    distances, rows = other.fit(reference.features).kneighbors(new - reference.centre)
+    found, cosines = nearest(reference, new, 5)
+    assert (found == rows).mean() > 0.99  # but for equals
+    # scikit-learn brings the half-precision rows to length 1 once more
+    np.testing.assert_allclose(cosines, 1 - distances, atol=1e-3)
+
+
+def test_equal_rows_are_all_found():
+    features, codes, _ = made(m=9)
+    same = np.concatenate([features, features[:4], features[:4]])
+    reference = reference_of(same, np.concatenate([codes, codes[:4], codes[:4]]), [""] * 17, 3)
+    rows, cosines = nearest(reference, features[:4], 3)
+    assert [sorted(row) for row in rows.tolist()] == [[i, 9 + i, 13 + i] for i in range(4)]
+    np.testing.assert_allclose(cosines, 1, atol=1e-3)
+    assert (nearest(reference, features[:4], 1)[0] == rows).any(axis=1).all()
+
+
+def test_strange_rows_are_less_familiar_and_so_are_uncertain_ones():
+    features, _, reference = made()
+    sure = np.tile([0.98, 0.01, 0.01], (60, 1))
+    unsure = np.tile([0.4, 0.3, 0.3], (60, 1))
+    strange = reference.centre - 3 * (features - reference.centre)
+    assert familiarity(reference, features, sure).min() > 1.4
+    assert (familiarity(reference, features, unsure) < familiarity(reference, features, sure)).all()
+    assert np.median(familiarity(reference, strange, sure)) < np.quantile(
+        familiarity(reference, features, sure), 0.01
+    )
+    assert familiarity(reference, features[:0], sure[:0]).shape == (0,)
+
+
+def test_what_is_kept_is_what_was_there_before():
+    """Half precision is applied before the threshold is set, so a saved model decides as the fitted one."""
+    features, _, reference = made(m=150)
+    again = Reference.from_tensors(load_tensors(dump_tensors(reference.to_tensors()), "x"))
+    assert again.features.tobytes() == reference.features.tobytes()
+    assert again.names == reference.names
+    assert (again.codes == reference.codes).all()
+    p = np.full((150, 3), 1 / 3)
+    one, other = (familiarity(ref, features, p) for ref in (reference, again))
+    assert one.tobytes() == other.tobytes()
+
+
+def test_lengths_and_centre():
+    x = np.array([[3.0, 4.0], [1.0, 1.0], [1.0 + 1e-7, 1.0]])
+    centre = np.array([1.0, 1.0], dtype=np.float32)
+    found = unit(x, centre)
+    assert found[0] == pytest.approx(np.array([2, 3]) / np.sqrt(13))
+    assert (found[1:] == 0).all()  # rounding is no direction
+    assert found.dtype == np.float32
+    same = reference_of(np.full((5, 3), 0.1, "f4"), np.zeros(5, int), [""] * 5, 1)
+    assert Reference.from_tensors(same.to_tensors()).features.tolist() == np.zeros((5, 3)).tolist()
+
+
+def _names(value):
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("features", None, "features is missing"),
+        ("features", np.zeros((6, 4), np.float32), r"float32 \(6, 4\), not float16 with 2"),
+        ("features", np.zeros(6, np.float16), "not float16 with 2 dimensions"),
+        ("features", np.zeros((0, 4), np.float16), "without rows"),
+        ("features", np.full((6, 4), np.nan, np.float16), "features holds values that are not"),
+        ("features", np.full((6, 4), 2, np.float16), "not of length 1"),
+        ("codes", np.zeros(5, np.int32), "codes has 5 rows, features have 6"),
+        ("codes", np.full(6, -1, np.int32), "codes holds the class number -1"),
+        ("codes", np.zeros(6, np.int64), "codes is int64"),
+        ("centre", np.zeros(3, np.float32), "centre has 3 columns"),
+        ("centre", np.full(4, np.inf, np.float32), "centre holds values that are not finite"),
+        ("names", _names(["a"] * 5), "names holds 5 names"),
+        ("names", _names({"a": 1}), "names is not a JSON list of strings"),
+        ("names", _names([1] * 6), "names is not a JSON list of strings"),
+        ("names", np.frombuffer(b"[" * 9, np.uint8), "names is not a JSON list"),
+        ("names", np.frombuffer(b"\xff\xfe", np.uint8), "names is not a JSON list"),
+        ("names", np.zeros((2, 2), np.uint8), "names is uint8"),
+    ],
+)
+def test_an_unsound_field_is_named(field, value, message):
+    features, codes, _ = made(m=6, d=4)
+    tensors = dict(reference_of(features, codes, list("abcdef"), 3).to_tensors())
+    Reference.from_tensors(tensors)
+    if value is None:
+        del tensors[field]
+    else:
+        tensors[field] = value
+    with pytest.raises(BundleError, match=message) as caught:
+        Reference.from_tensors(tensors, "model.headstart: reference.safetensors")
+    assert "model.headstart: reference.safetensors" in caught.value.message
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_damaged_bytes_are_refused_or_read(data):
+    features, codes, _ = made(m=6, d=4)
+    sound = bytearray(dump_tensors(reference_of(features, codes, list("abcdef"), 3).to_tensors()))
+    for _ in range(data.draw(st.integers(1, 4))):
+        sound[data.draw(st.integers(0, len(sound) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = Reference.from_tensors(load_tensors(bytes(sound), "x"))
+    except BundleError as error:
+        assert error.fix
+    else:
+        assert len(found) == len(found.names) == len(found.codes) == 6
+        assert np.isfinite(found.features).all()
