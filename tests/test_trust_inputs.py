@@ -48,6 +48,7 @@ DECODE = {"step": "decode", "max_pixels": 1000}
         ([DECODE, {"step": "resize", "size": 0}], "size is 0"),
         ([DECODE, {"step": "resize", "size": [8, 10**9]}], "size is"),
         ([DECODE, {"step": "resize", "size": [8, 8, 8]}], "size is"),
+        ([DECODE, {"step": "resize", "size": [8], "mode": "exact"}], "size is"),
         ([DECODE, {"step": "resize", "size": True}], "size is True"),
         ([DECODE, {"step": "resize", "size": 8, "interpolation": "magic"}], "interpolation is 'magic'"),
         ([DECODE, {"step": "resize", "size": 8, "interpolation": []}], "interpolation is"),

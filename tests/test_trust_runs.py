@@ -38,6 +38,20 @@ def test_an_answer_does_not_depend_on_its_batch(tmp_path):
     kept(runs.batches(64, tmp_path))
 
 
+def test_nothing_is_noted_about_the_user(tmp_path):
+    """onnxruntime would keep events and a number of the machine in the user's cache folder."""
+    import subprocess
+    import sys
+
+    from trust.table import environment, golden
+
+    code = "import sys, headstart as hs; hs.load(sys.argv[1]).predict(['a text'])"
+    surroundings = environment(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    surroundings.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code, str(golden("text"))], env=surroundings, check=True)
+    assert not list(tmp_path.rglob("*"))
+
+
 def test_a_cache_that_cannot_be_made_is_told_with_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file" / "cache"))

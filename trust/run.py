@@ -152,10 +152,15 @@ def main(arguments: list[str] | None = None) -> int:
         for fault in outcome.bad[:10]:
             sys.stdout.write(f"       {fault[:300]}\n")
         sys.stdout.flush()
+        _keep(last)  # at once: a long run may be broken off
     _others(given, last)
+    _keep(last)
+    return int(broken)
+
+
+def _keep(last: dict[str, Any]) -> None:
     LAST.write_text(json.dumps(last, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write(last)
-    return int(broken)
 
 
 def _told(outcome: Outcome, seconds: float, quick: bool) -> dict[str, Any]:

@@ -9,8 +9,13 @@ model.save("flowers.headstart")
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
+
+# onnxruntime 1.32 begins a list of events for its maker, with a number for this machine, when it is
+# imported; it looks at this first. Who wants the list sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

@@ -331,8 +331,8 @@ def _fault(step: Mapping[str, Any], first: bool) -> str:
                 return f"{name} is {step[name]!r}"
         return ""
     size = step.get("size")
-    sides = size if isinstance(size, (list, tuple)) else [size]
-    if len(sides) not in (1, 2) or not all(_whole(side, 1, MAX_SIDE) for side in sides):
+    sides = size if isinstance(size, (list, tuple)) else [size, size]
+    if len(sides) != 2 or not all(_whole(side, 1, MAX_SIDE) for side in sides):
         return f"size is {size!r}"
     if kind == "center_crop" or (kind == "resize" and _is_filter(step)):
         return ""
