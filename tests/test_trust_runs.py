@@ -38,6 +38,27 @@ def test_an_answer_does_not_depend_on_its_batch(tmp_path):
     kept(runs.batches(64, tmp_path))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gbk", "utf-8"])
+def test_any_terminal_gets_its_answer(monkeypatch, encoding):
+    import io
+    import json
+    import sys
+
+    from headstart.cli import show
+
+    text = "0.91\u20130.97 \U0001f600 \u597d caf\u00e9"
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    show.result(text)
+    show.result_json({"label": text})
+    sys.stdout.flush()
+    line, _, rest = written.getvalue().decode(encoding).partition("\n")
+    assert line.startswith("0.91")
+    assert line.encode(encoding).decode("unicode-escape" if encoding == "ascii" else encoding)
+    assert (line == text) == (encoding == "utf-8")
+    assert json.loads(rest) == {"label": text}
+
+
 def test_nothing_is_noted_about_the_user(tmp_path):
     """onnxruntime would keep events and a number of the machine in the user's cache folder."""
     import subprocess

@@ -282,7 +282,7 @@ def python_calls(count: int, work: Path) -> Outcome:
         (kind, f"{call}:{n}:{fault}")
         for kind, call, most in (
             ("zip", "fsync", 2), ("zip", "replace", 1), ("csv", "fsync", 2), ("csv", "replace", 1),
-            ("folder", "fsync", 9), ("folder", "mkdir", 1),
+            ("folder", "fsync", 7), ("folder", "mkdir", 1),
         )
         for n in range(1, most + 1)
         for fault in FAULTS

@@ -132,7 +132,7 @@ def _faketimes() -> dict[str, str]:
 def _cli(work: Path, arguments: list[str], clock: str = "", **surroundings: str) -> Any:
     command = [sys.executable, "-m", "headstart", *arguments]
     if clock:
-        command = ["faketime", clock, *command]
+        command = ["faketime", "-f", clock, *command]
     return subprocess.run(
         command, cwd=work, env=environment(**surroundings), capture_output=True, check=False
     )
@@ -182,7 +182,7 @@ def places(count: int, work: Path) -> Outcome:
     cases += [(f"the name {name[:30]!r}", name, {}, "") for name in NAMES]
     note = ""
     if shutil.which("faketime"):
-        cases += [(f"clock: {title}", "photos", {}, clock) for title, clock in _faketimes().items()]
+        cases += [(f"clock {title}", "photos", {}, clock) for title, clock in _faketimes().items()]
     else:
         note = "; faketime is not installed"
     bad: list[str] = []

@@ -25,13 +25,22 @@ def say(text: str = "") -> None:
 
 
 def result(text: str) -> None:
-    """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    """A line on standard output; what its encoding lacks (ASCII, Latin-1) is written as an escape."""
+    try:
+        sys.stdout.write(text + "\n")
+    except UnicodeEncodeError:
+        name = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(name, "backslashreplace").decode(name) + "\n")
 
 
 def result_json(value: Any) -> None:
     """The one machine-readable object on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has escapes of its own
+        text = json.dumps(value, indent=1, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def finish(skipped: int, strict: bool) -> None:
