@@ -372,6 +372,7 @@ def answers_without_sense(count: int, work: Path) -> Outcome:
     task = manifest["task"]
     cases: dict[str, Contents] = {
         "NaN weights": signed({**files, "model.onnx": _poisoned(files["model.onnx"])}, manifest_of(files)),
+        "no logits": signed({**files, "model.onnx": _renamed(files["model.onnx"])}, manifest_of(files)),
         "more labels": {**files, "bundle.json": sealed({**manifest, "task": {**task, "labels": ["a", "b", "c"]}})},
         "the same label twice": {**files, "bundle.json": sealed({**manifest, "task": {**task, "labels": ["a", "a"]}})},
         "no sum": {**files, "bundle.json": _unsummed(files)},
@@ -394,6 +395,17 @@ def _poisoned(graph: bytes) -> bytes:
     for tensor in model.graph.initializer:
         if tensor.name == "head.bias":
             tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, "<f4").tobytes()
+    return model.SerializeToString()
+
+
+def _renamed(graph: bytes) -> bytes:
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for places in [node.output for node in model.graph.node]:
+        places[:] = ["answers" if name == "logits" else name for name in places]
+    for output in model.graph.output:
+        output.name = "answers" if output.name == "logits" else output.name
     return model.SerializeToString()
 
 

@@ -73,11 +73,21 @@ class BundlePredictor:
         self.modality = self.preprocess.modality
         self.pipeline = Pipeline(
             self.preprocess,
-            OrtEngine(self.files.read("model.onnx")),
+            self._engine(),
             self.files.read("tokenizer.json") if self.modality == "text" else None,
             output="logits",
             with_features=self.reference is not None,
         )
+
+    def _engine(self) -> OrtEngine:
+        """The graph, with all that is asked of it."""
+        engine = OrtEngine(self.files.read("model.onnx"))
+        for name in ("logits", *(["features"] if self.reference is not None else [])):
+            if name not in engine.outputs:
+                raise BundleError(
+                    f"{self.files.path}: the graph (model.onnx) has no output {name!r}.", fix=_AGAIN
+                )
+        return engine
 
     @property
     def refuses(self) -> bool:
