@@ -148,7 +148,7 @@ def load(path: str | Path) -> Model:
         BundleError: there is none, or it is damaged or too new.
     """
     predictor = BundlePredictor(path)
-    report = page.read(predictor.files.read("report.html").decode())
+    report = page.read(predictor.files.read("report.html").decode("utf-8", "replace"))
     return Model(predictor, Path(path), report)
 
 

@@ -65,7 +65,9 @@ class BundlePredictor:
         )
         try:
             self.preprocess = Preprocess.from_json(manifest["preprocess"])
-        except (KeyError, TypeError, ValueError) as error:
+            if self.preprocess.modality not in ("image", "text"):
+                raise ValueError(f"modality is {self.preprocess.modality!r}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"{path}: bundle.json: preprocess is malformed ({error}).", fix=_AGAIN
             ) from error

@@ -18,7 +18,7 @@ from typing import Any
 
 from headstart.errors import BundleError
 from headstart.hashing import hash_bytes, hash_json
-from headstart.manifest import read_json
+from headstart.manifest import read_json, standing
 
 SCHEMA = 2
 """The newest that is read; 1 is written where its readers understand the decision as well."""
@@ -78,7 +78,7 @@ def open_bundle(path: str | Path) -> BundleFiles:
     Raises:
         BundleError: no such bundle, not a bundle, damaged, or written by a newer version.
     """
-    path = Path(path)
+    path = standing(Path(path))
     if not path.exists():
         raise BundleError(
             f"There is no bundle at {path}.", fix="check the path, or make it: headstart fit DATA"
