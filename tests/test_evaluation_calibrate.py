@@ -51,7 +51,7 @@ def test_expected_calibration_error_falls():
         assert after < 0.03
 
 
-@pytest.mark.parametrize(("n", "with_folds"), [(39, False), (200, True)])
+@pytest.mark.parametrize(("n", "with_folds"), [(39, False), (100, True)])
 def test_sets_hold_the_truth_as_often_as_promised(n, with_folds):
     """200 exchangeable splits; expected: ceil((n + 1) * 0.9) / (n + 1), 0.90 for both."""
     held = []
@@ -206,8 +206,8 @@ def test_a_class_that_was_weighted_up_stays_so():
     rng = np.random.default_rng(0)
     codes = (rng.random(3000) < 0.08).astype(int)
     z = rng.normal(size=(3000, 2))
-    z[np.arange(3000), codes] += 2
-    z[:, 1] -= 1  # where the mean of accuracy and macro-F1 is best
+    z[np.arange(3000), codes] += 0.8
+    z[:, 1] -= 1.5  # about where the mean of accuracy and macro-F1 is best
     weighted = calibrate(1.5 * z, codes)
     assert weighted.scale == ()
     found = probabilities(1.5 * z, weighted).argmax(axis=1)
