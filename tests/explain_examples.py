@@ -62,5 +62,4 @@ def rows(features, codes, names) -> Reference:
         features=features,
         codes=np.asarray(codes, np.int32),
         names=tuple(names),
-        centre=np.zeros(features.shape[1], np.float32),
     )

@@ -27,10 +27,11 @@ def test_small_data_is_kept_as_a_whole():
     assert reference.names == tuple(names)
     assert (reference.codes == codes).all()
     assert reference.codes.dtype == np.int32
-    assert reference.centre == pytest.approx(features.mean(axis=0), abs=1e-5)
-    np.testing.assert_allclose(
-        reference.features, unit(features, reference.centre), atol=1e-3, rtol=1e-3
-    )
+    np.testing.assert_allclose(reference.features, unit(features), atol=1e-3, rtol=1e-3)
+    # the weight is one and a half standard deviations of the cosines to the nearest other row
+    cosines = reference.features.astype(float) @ reference.features.T.astype(float)
+    np.fill_diagonal(cosines, -2)
+    assert reference.weight == pytest.approx(1.5 * cosines.max(axis=1).std(), rel=1e-3)
 
 
 def test_large_data_is_sampled_within_classes(monkeypatch):
@@ -43,7 +44,6 @@ def test_large_data_is_sampled_within_classes(monkeypatch):
     rows = np.array([int(name) for name in reference.names])
     assert (np.diff(rows) > 0).all()
     assert (codes[rows] == reference.codes).all()
-    assert reference.centre == pytest.approx(features.mean(axis=0), abs=1e-5)  # of all rows
     again = reference_of(features, codes, names, 4, limit=500)
     assert again.names == reference.names
     monkeypatch.setattr(room, "BYTES", 2 * 4 * 100)
@@ -63,8 +63,9 @@ def test_the_stated_share_of_new_rows_is_kept(keep):
     assert keep - 0.005 < np.mean(kept) < keep + 0.02
 
 
-def test_a_row_is_held_against_other_folds_only():
+def test_a_row_is_held_against_other_folds_only(monkeypatch):
     """Every row has a double in its own fold: it must not make the rows familiar."""
+    monkeypatch.setattr(room, "SPREADS", 0.0)  # the cosines alone
     features, codes, p = world(100, 3)
     folds = np.arange(100) % 5
     single = threshold(features, codes, folds, p, 0.9)

@@ -19,7 +19,7 @@ from headstart.runtime.familiar import Reference, familiarity, nearest, unit
 def made(m=60, d=8, k=3, seed=0):
     rng = np.random.default_rng(seed)
     codes = np.arange(m) % k
-    features = (rng.normal(size=(k, d))[codes] * 2 + rng.normal(size=(m, d)) + 5).astype("f4")
+    features = (rng.normal(size=(k, d))[codes] * 2 + rng.normal(size=(m, d))).astype("f4")
     names = [f"row {i} 名" for i in range(m)]
     return features, codes, reference_of(features, codes, names, k)
 
@@ -31,7 +31,7 @@ def test_neighbours_are_those_of_a_full_sort(count, block, monkeypatch):
     _, _, reference = made()
     new, _, _ = made(m=25, seed=1)
     rows, cosines = nearest(reference, new, count)
-    x = new.astype(np.float64) - reference.centre
+    x = new.astype(np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     expected = x @ reference.features.T.astype(np.float64)
     assert rows.shape == cosines.shape == (25, min(count, 60))
@@ -47,7 +47,7 @@ def test_neighbours_are_those_of_scikit_learn():
     _, _, reference = made(m=200)
     new, _, _ = made(m=50, seed=1)
     other = neighbors.NearestNeighbors(n_neighbors=5, metric="cosine", algorithm="brute")
-    distances, rows = other.fit(reference.features).kneighbors(new - reference.centre)
+    distances, rows = other.fit(reference.features).kneighbors(new)
     found, cosines = nearest(reference, new, 5)
     assert (found == rows).mean() > 0.99  # but for equals
     # scikit-learn brings the half-precision rows to length 1 once more
@@ -68,8 +68,8 @@ def test_strange_rows_are_less_familiar_and_so_are_uncertain_ones():
     features, _, reference = made()
     sure = np.tile([0.98, 0.01, 0.01], (60, 1))
     unsure = np.tile([0.4, 0.3, 0.3], (60, 1))
-    strange = reference.centre - 3 * (features - reference.centre)
-    assert familiarity(reference, features, sure).min() > 1.4
+    strange = np.roll(features, 3, axis=1) * np.where(np.arange(8) % 2, 1, -1)
+    assert familiarity(reference, features, sure).min() > 0.999
     assert (familiarity(reference, features, unsure) < familiarity(reference, features, sure)).all()
     assert np.median(familiarity(reference, strange, sure)) < np.quantile(
         familiarity(reference, features, sure), 0.01
@@ -89,15 +89,14 @@ def test_what_is_kept_is_what_was_there_before():
     assert one.tobytes() == other.tobytes()
 
 
-def test_lengths_and_centre():
-    x = np.array([[3.0, 4.0], [1.0, 1.0], [1.0 + 1e-7, 1.0]])
-    centre = np.array([1.0, 1.0], dtype=np.float32)
-    found = unit(x, centre)
-    assert found[0] == pytest.approx(np.array([2, 3]) / np.sqrt(13))
-    assert (found[1:] == 0).all()  # rounding is no direction
+def test_lengths():
+    found = unit(np.array([[3.0, 4.0], [0.0, 0.0], [1e-20, 0.0], [1e19, 0.0]]))
+    assert found == pytest.approx(np.array([[0.6, 0.8], [0, 0], [0, 0], [1, 0]]))
     assert found.dtype == np.float32
     same = reference_of(np.full((5, 3), 0.1, "f4"), np.zeros(5, int), [""] * 5, 1)
-    assert Reference.from_tensors(same.to_tensors()).features.tolist() == np.zeros((5, 3)).tolist()
+    assert same.weight == pytest.approx(0, abs=1e-6)
+    none = reference_of(np.zeros((5, 3), "f4"), np.zeros(5, int), [""] * 5, 1)
+    assert (Reference.from_tensors(none.to_tensors()).features == 0).all()
 
 
 def _names(value):
@@ -116,8 +115,10 @@ def _names(value):
         ("codes", np.zeros(5, np.int32), "codes has 5 rows, features have 6"),
         ("codes", np.full(6, -1, np.int32), "codes holds the class number -1"),
         ("codes", np.zeros(6, np.int64), "codes is int64"),
-        ("centre", np.zeros(3, np.float32), "centre has 3 columns"),
-        ("centre", np.full(4, np.inf, np.float32), "centre holds values that are not finite"),
+        ("weight", np.zeros(3), r"weight is not one number within 0..100"),
+        ("weight", np.array([-0.1]), r"weight is not one number within 0..100"),
+        ("weight", np.array([np.inf]), "weight holds values that are not finite"),
+        ("weight", np.zeros(1, np.float32), "weight is float32"),
         ("names", _names(["a"] * 5), "names holds 5 names"),
         ("names", _names({"a": 1}), "names is not a JSON list of strings"),
         ("names", _names([1] * 6), "names is not a JSON list of strings"),

@@ -15,9 +15,6 @@ import numpy as np
 
 from headstart.errors import BundleError
 
-CONFIDENCE = 0.5
-"""What the calibrated probability of the answer counts beside the cosine."""
-
 _BLOCK = 1 << 22  # cosines held at a time
 _FILE = "reference.safetensors"
 _AGAIN = "copy the bundle again from where it was made, or make it again with headstart fit"
@@ -28,18 +25,18 @@ class Reference:
     """Training rows that new inputs are held against.
 
     Attributes:
-        features: (m, d) float32 rows, centred and of length 1 (a row at the centre is 0); `unit` does the
+        features: (m, d) float32 rows of length 1 (a row of zeros stays so), not centred; `unit` does the
             same to new ones. They are of half precision, as the file keeps them, so that a bundle finds
             the same neighbours as the model it was made from.
         codes: (m,) int32 class numbers.
         names: m names of the training rows.
-        centre: (d,) float32, the training rows' mean.
+        weight: of the answer's probability beside the cosine to the nearest row (see `familiarity`).
     """
 
     features: np.ndarray
     codes: np.ndarray
     names: tuple[str, ...]
-    centre: np.ndarray
+    weight: float = 0.0
 
     def __len__(self) -> int:
         return len(self.features)
@@ -51,7 +48,7 @@ class Reference:
             "features": self.features.astype(np.float16),
             "codes": self.codes.astype(np.int32),
             "names": np.frombuffer(names, dtype=np.uint8),
-            "centre": self.centre.astype(np.float32),
+            "weight": np.array([self.weight], dtype=np.float64),
         }
 
     @staticmethod
@@ -76,29 +73,22 @@ class Reference:
             raise _wrong(where, "codes", f"has {len(codes)} rows, features have {m}")
         if codes.min() < 0:
             raise _wrong(where, "codes", f"holds the class number {codes.min()}")
-        centre = _tensor(tensors, where, "centre", np.float32, 1)
-        if centre.shape != (d,):
-            raise _wrong(where, "centre", f"has {len(centre)} columns, features have {d}")
+        weight = _tensor(tensors, where, "weight", np.float64, 1)
+        if weight.shape != (1,) or not 0 <= weight[0] <= 100:
+            raise _wrong(where, "weight", "is not one number within 0..100")
         single = features.astype(np.float32)
         lengths = np.linalg.norm(single, axis=1)
-        # rows at the centre are 0; half precision leaves the others within a thousandth
+        # half precision leaves the others within a thousandth
         if not ((np.abs(lengths - 1) < 1e-2) | (lengths == 0)).all():
             raise _wrong(where, "features", "holds rows that are not of length 1")
-        return Reference(single, codes, _names(tensors, where, m), centre)
+        return Reference(single, codes, _names(tensors, where, m), float(weight[0]))
 
 
-def unit(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Features (n, d), centred and of length 1, float32; a row at the centre stays 0.
-
-    Args:
-        features: (n, d).
-        centre: (d,).
-    """
-    x = np.asarray(features, dtype=np.float32) - centre
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features (n, d) brought to length 1, float32; a row of zeros stays so."""
+    x = np.asarray(features, dtype=np.float32)
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    # what is left of equal numbers after rounding has no direction
-    least = np.float32(1e-6) * np.linalg.norm(centre) + np.float32(1e-12)
-    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > least)
+    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 1e-12)
 
 
 def nearest(
@@ -115,7 +105,7 @@ def nearest(
         (n, count) row numbers of the reference, nearest first; and their cosines, float32.
     """
     count = min(count, len(reference))
-    x = unit(features, reference.centre)
+    x = unit(features)
     rows = np.empty((len(x), count), dtype=np.int64)
     cosines = np.empty((len(x), count), dtype=np.float32)
     for part, similar in _similar(reference, x):
@@ -138,9 +128,9 @@ def familiarity(
 ) -> np.ndarray:
     """How much each input is like the training data, (n,) float64; higher is more like it.
 
-    The cosine to the nearest training row, plus half the calibrated probability of the answer. The one
-    sees that an input lies where no training row does (Sun et al. 2022), the other that it lies between
-    the classes (Hendrycks and Gimpel 2017).
+    The cosine to the nearest training row, plus the calibrated probability of the answer with a weight that
+    suits the spread of the cosines. The one sees that an input lies where no training row does (Sun et al.
+    2022), the other that it lies between the classes (Hendrycks and Gimpel 2017).
 
     Args:
         reference: training rows.
@@ -149,7 +139,7 @@ def familiarity(
     """
     _, cosines = nearest(reference, features, 1)
     top = np.asarray(probabilities, dtype=np.float64).max(axis=1, initial=0.0)
-    return cosines[:, 0].astype(np.float64) + CONFIDENCE * top
+    return cosines[:, 0].astype(np.float64) + reference.weight * top
 
 
 def _similar(reference: Reference, x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
