@@ -24,6 +24,9 @@ LEAST, MOST = 40, 50_000
 """Fewer rows say too little, and with more the curve would take longer than it is worth."""
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+_FOLDS = (
+    3  # that are held out at most: with few rows each fit costs as much as the choice of a penalty
+)
 _DRAWS = 3  # of each share but the last, at least
 _HELD_OUT = 3000  # rows that are held out, in as many folds as that takes
 _FEWEST = 10  # rows that a share must have to be learned from
@@ -142,7 +145,7 @@ def _folds_to_use(folds: np.ndarray, right: np.ndarray | None) -> list[int]:
         inside = folds == fold
         if not inside.any() or (right is not None and np.isnan(right[inside]).all()):
             continue
-        if right is None and count >= _HELD_OUT:
+        if len(used) == _FOLDS or (right is None and count >= _HELD_OUT):
             break
         used.append(fold)
         count += int(inside.sum())

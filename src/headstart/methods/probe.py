@@ -158,7 +158,7 @@ def fit(
         weights,
         n_classes,
         best.penalty,
-        start=known or _first(best.solution),
+        start=(known if len(data.held) else None) or _first(best.solution),
         tolerance=_tolerance(_FINE, rows, data),
     )
     weight, bias = unrotate(rows, final.weight[0], final.bias[0])
