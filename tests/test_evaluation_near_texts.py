@@ -43,6 +43,7 @@ def sentence(rng, n=9) -> str:
         ("please block my credit card", "please blockk my credit card"),
         ("please block my credit card", "please block my credot card"),
         ("please block my credit card", "please block credit my card"),
+        ("the sales were 1,000 in may, 2,500 in june", "the sales were 1000 in may 2500 in june"),
         ("the hotel was clean, the staff friendly", "the hotel was clean the staff freindly"),
     ],
 )

@@ -153,8 +153,7 @@ def neighbours(features: np.ndarray, groups: np.ndarray | None = None, many: int
     def block(start: int) -> None:
         rows = slice(start, start + _BLOCK)
         likeness = vectors[rows] @ others.T  # (b, m)
-        copies = groups[rows, None] == own[None, :]
-        likeness[copies] = -2
+        likeness[groups[rows, None] == own[None, :]] = -2
         width = min(many, likeness.shape[1])
         near = np.argpartition(likeness, -width, axis=1)[:, -width:]
         value = np.take_along_axis(likeness, near, axis=1)

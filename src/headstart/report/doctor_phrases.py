@@ -8,7 +8,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "head.text": ("{n:,} text|{n:,} texts", "{n:,} 条文本"),
     "head.classes": ("{n:,} class|{n:,} classes", "{n:,} 个类别"),
     "head.tested": ("{n:,} test row|{n:,} test rows", "{n:,} 行测试数据"),
-    "head.backbone": ("features of {name}", "特征来自 {name}"),
+    "head.backbone": ("{name}", "{name}"),
     "head.bytes": ("bytes and tables only", "仅检查字节与表格"),
     "head.seconds": ("{seconds:.1f} s", "{seconds:.1f} 秒"),
     "healthy": ("Nothing was found.", "没有发现问题。"),
