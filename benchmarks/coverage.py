@@ -102,7 +102,7 @@ def measure(draw: Draw) -> dict[str, float]:
         found[f"{kind} as promised"] = float(hits.mean())
         found[f"{kind} as served"] = float(served[at, draw.truth].mean())
         found[f"{kind} size"] = float(served.sum(axis=1).mean())
-        found[f"{kind} rarest class"] = min(
+        found[f"{kind} least covered class"] = min(
             float(hits[draw.truth == c].mean()) for c in np.unique(draw.truth)
         )
     plain = metrics.softmax(draw.logits)
@@ -165,7 +165,7 @@ def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """The results in Markdown."""
     lines = [
-        "| data | splits | accuracy | sets | as promised | as served | labels in a set | rarest class "
+        "| data | splits | accuracy | sets | as promised | as served | labels in a set | least covered class "
         "| its own split, promised |",
         "|---|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
@@ -177,7 +177,7 @@ def table(results: dict[str, Any]) -> str:
                 f"| {name} | {found['splits']} | {mean['accuracy']:.1%} | {kind} "
                 f"| {mean[f'{kind} as promised']:.1%} ± {sd[f'{kind} as promised']:.1%} "
                 f"| {mean[f'{kind} as served']:.1%} | {mean[f'{kind} size']:.2f} "
-                f"| {mean[f'{kind} rarest class']:.1%} | {'' if own is None else f'{own:.1%}'} |"
+                f"| {mean[f'{kind} least covered class']:.1%} | {'' if own is None else f'{own:.1%}'} |"
             )
     lines += [
         "",

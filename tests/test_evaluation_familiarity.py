@@ -115,7 +115,7 @@ def test_many_rows_are_judged_by_a_sample(monkeypatch):
     features, codes, p = world(2000, 4)
     folds = np.arange(2000) % 5
     sampled = threshold(features, codes, folds, p, 0.9)
-    monkeypatch.setattr(room, "_JUDGED", 5000)
+    monkeypatch.setattr(room, "_JUDGED", 3000)
     assert sampled == pytest.approx(threshold(features, codes, folds, p, 0.9), abs=0.1)
 
 

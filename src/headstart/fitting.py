@@ -331,6 +331,7 @@ class Fitting:
     ) -> Evaluation:
         tested, split = measured.table, learned.split
         codes, test_codes = task.encode(targets(learned.table)), task.encode(targets(tested))
+        p = probabilities(logits, decision)  # scaling can change labels
         rivals = baselines.run(
             learned.table,
             codes,
@@ -340,10 +341,9 @@ class Fitting:
             measured.features.values,
             task.labels,
             rng=generator(self.config.seed, 1),
-            model=logits.argmax(axis=1),
+            model=p.argmax(axis=1),
         )
         given = not len(split.test)
-        p = probabilities(logits, decision)
         withheld = None
         if decision.abstain_below > 0 or decision.familiar_above is not None:
             withheld = reasons(p, decision, alike(reference, measured.features.values, p))

@@ -23,7 +23,7 @@ SPREADS = 1.5
 """The weight of the answer's probability, in standard deviations of the cosines to the nearest row."""
 
 _LOOKED = 1_000  # rows whose nearest other row tells that deviation
-_JUDGED = 5_000  # held-out rows that set the threshold: more would not move it
+_JUDGED = 3_000  # held-out rows that set the threshold: more would not move it
 
 
 def reference_of(
