@@ -27,6 +27,7 @@ from headstart.features.extract import How, extract
 from headstart.features.precision import PRECISIONS, settle
 from headstart.features.prints import prints
 from headstart.features.store import Store
+from headstart.fit_rows import joined, targets
 from headstart.methods import METHODS
 from headstart.methods.probe import Config as ProbeConfig
 from headstart.model import Progress
@@ -209,17 +210,17 @@ class Checking:
             try:
                 split = splitting.make_split(
                     seen.table,
-                    groups=_joined(groups, seen.table.groups),
+                    groups=joined(groups, seen.table.groups),
                     seed=self.config.seed,
                     with_test=False,
                 )
-                task = Classification.from_targets(_targets(seen.table.take(split.train)))
+                task = Classification.from_targets(targets(seen.table.take(split.train)))
             except DataError as error:  # one class, too few rows: the other findings stand
                 self.notes.append(f"labels were not checked: {error.message}")
                 exact = doctor.duplicate_groups(seen.table)
                 return [*found, *_renumbered(copies.within(seen.table, exact, groups), seen.rows)]
             train = seen.table.take(split.train)
-            codes = task.encode(_targets(train))
+            codes = task.encode(targets(train))
             values = seen.features.values[split.train]
             candidate = METHODS.get("probe")(
                 values, codes, split.folds, len(task.labels), ProbeConfig(held_out_rows=_ALL)
@@ -337,24 +338,12 @@ def _test_rows(table: Table) -> list[int]:
     return [i for i, part in enumerate(table.split or ()) if part == "test"]
 
 
-def _targets(table: Table) -> tuple[str, ...]:
-    assert table.targets is not None
-    return table.targets
-
-
 def _renumbered(findings: Sequence[Finding], rows: np.ndarray) -> list[Finding]:
     """Findings about some rows of a table as findings about the table."""
     return [
         replace(finding, numbers=tuple(int(rows[i]) for i in finding.numbers))
         for finding in findings
     ]
-
-
-def _joined(groups: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
-    """Rows that share a duplicate group or the user's group become one."""
-    if names is None:
-        return groups
-    return duplicates.merged(groups, np.unique(np.array(names), return_inverse=True)[1])
 
 
 def configure(keywords: Mapping[str, Any]) -> CheckupConfig:

@@ -61,7 +61,7 @@ def look(
     """
     tables = learned.table, measured.table
     features = learned.features.values, measured.features.values
-    twins = duplicates.leaked(
+    twins = duplicates.twins(
         tables[0],
         features[0],
         tables[1],
@@ -69,7 +69,7 @@ def look(
         prints=learned.prints,
         test_prints=measured.prints,
     )
-    leaks = copies.across(*tables, features, (learned.prints, measured.prints))
+    leaks = copies.across(*tables, features, (learned.prints, measured.prints), twins)
     about = suspects.examine(
         learned.table,
         features[0],
@@ -80,7 +80,7 @@ def look(
         held_out_rows=candidate.held_out_rows,
         groups=learned.groups,
     )
-    return twins, (*leaks, *about)
+    return twins[0] >= 0, (*leaks, *about)
 
 
 def test_rows(table: Table) -> Table:
@@ -101,22 +101,11 @@ def unseen(table: Table, task: Classification) -> list[str]:
     return sorted(set(targets(table)) - set(task.labels))
 
 
-def joined(duplicates: np.ndarray, groups: tuple[str, ...] | None) -> np.ndarray:
+def joined(groups: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
     """Rows that share a duplicate group or a user's group, directly or through others, become one."""
-    if groups is None:
-        return duplicates
-    parent: dict[Any, Any] = {}
-
-    def root(node: Any) -> Any:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for duplicate, group in zip(duplicates.tolist(), groups):
-        parent[root(duplicate)] = root(group)
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(root(one), len(numbers)) for one in duplicates.tolist()])
+    if names is None:
+        return groups
+    return duplicates.merged(groups, np.unique(np.array(names), return_inverse=True)[1])
 
 
 def same_place(data: Any, test: Any) -> bool:

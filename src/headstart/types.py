@@ -336,7 +336,7 @@ class LearningCurve:
     """How the accuracy grows with the labels, and what more of them would bring.
 
     Attributes:
-        rows: numbers of training rows, ascending; the last is all of them.
+        rows: numbers of training rows, ascending; the last is all that a held-out fold leaves.
         accuracy: on rows that were held out, one for each number, with intervals over draws.
         more: how many more labels the extrapolation is for; 0 where none is dared.
         gain: by how much the accuracy would rise with them, with a 95 % interval; None without one.

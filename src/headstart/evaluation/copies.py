@@ -81,7 +81,11 @@ def _two(rows: Sequence[int], table: Table) -> list[int]:
 
 
 def across(
-    train: Table, test: Table, features: Two = (None, None), prints: Two = (None, None)
+    train: Table,
+    test: Table,
+    features: Two = (None, None),
+    prints: Two = (None, None),
+    twins: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[Finding]:
     """What to tell about training rows that repeat test rows.
 
@@ -90,13 +94,14 @@ def across(
         test: m rows.
         features: (n, d) and (m, d).
         prints: (n, WIDTH) and (m, WIDTH), for pictures.
+        twins: of `duplicates.twins`, where they were looked for already.
 
     Returns:
         Findings of the kinds "leak" (exact) and "near-leak", those that apply. Their messages count
         test rows; their rows are the training rows, which can be removed, with the test rows as
         suggestions.
     """
-    of_test, of_train = duplicates.twins(
+    of_test, of_train = twins or duplicates.twins(
         train, features[0], test, features[1], prints=prints[0], test_prints=prints[1]
     )
     exact_test, exact_train = doctor.repeated(train, test), doctor.repeated(test, train)

@@ -17,13 +17,12 @@ import numpy as np
 
 from headstart.compute import generator, threads
 from headstart.errors import BundleError, ConfigError, DataError
-from headstart.manifest import load_tensors
 from headstart.preprocess import image, text
 from headstart.registry import suggestion
 from headstart.runtime import additive, explain_image, explain_text
 from headstart.runtime.decide import probabilities
 from headstart.runtime.explanation import Explanation, Neighbour, Span
-from headstart.runtime.familiar import Reference, nearest
+from headstart.runtime.familiar import nearest
 from headstart.runtime.predictor import BundlePredictor
 from headstart.types import Decision, Input
 
@@ -217,37 +216,12 @@ def cut_up(predictor: BundlePredictor, asked: Asked, input: Input) -> CutPicture
     return CutText(asked, input)
 
 
-def reference_of(predictor: BundlePredictor) -> Reference | None:
-    """What the bundle keeps of its training rows; None where it keeps nothing.
-
-    Raises:
-        BundleError: what it keeps is damaged or does not fit the model.
-    """
-    name = "reference.safetensors"
-    if not predictor.files.has(name):
-        return None
-    try:
-        reference = Reference.from_tensors(load_tensors(predictor.files.read(name), name))
-    except (KeyError, ValueError, TypeError) as error:
-        raise BundleError(
-            f"{predictor.files.path}: {name} is malformed ({error}).",
-            fix="make the bundle again with headstart fit",
-        ) from error
-    codes = np.asarray(reference.codes)
-    if len(codes) and not (codes.min() >= 0 and codes.max() < len(predictor.labels)):
-        raise BundleError(
-            f"{predictor.files.path}: {name} speaks of labels that the model does not have.",
-            fix="make the bundle again with headstart fit",
-        )
-    return reference
-
-
 def _near(
     predictor: BundlePredictor, asked: Asked, input: Input, count: int, notes: list[str]
 ) -> tuple[Neighbour, ...]:
     if not count:
         return ()
-    reference = reference_of(predictor)
+    reference = predictor.reference
     if reference is None or not len(reference.names):
         notes.append(
             "The bundle keeps nothing of its training examples, so the nearest cannot be shown."
