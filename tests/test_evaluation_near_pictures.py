@@ -53,7 +53,7 @@ def test_the_search_misses_nothing_that_a_slow_one_finds(monkeypatch):
     rng = np.random.default_rng(1)
     base = rng.normal(size=(12, likeness.WIDTH))
     prints = np.repeat(base, 5, axis=0) + rng.normal(size=(60, likeness.WIDTH)) * 0.05
-    prints[:, -3:] = (128, 128, 200)
+    prints[:, likeness.SIDE**2 :] = (128, 128, 200, 0, 60, 0, 40)
     prints = prints.astype(np.float32)
     shaped = likeness.shapes(prints)
     joined = near_pictures.near_pairs(prints)

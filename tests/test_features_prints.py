@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.data import table as tables
 from headstart.features import prints as room
+from headstart.features import reading
 from headstart.features.store import Store
 from headstart.preprocess import likeness
 
@@ -15,7 +16,7 @@ def test_prints_are_computed_once(photos, tmp_path, monkeypatch):
     (photos / "red" / "gone.png").write_bytes(b"x")
     table = tables.read(photos)
     (photos / "red" / "gone.png").unlink()
-    monkeypatch.setattr(room, "_CHUNK", 7)
+    monkeypatch.setattr(reading, "_CHUNK", 7)
     store = Store(tmp_path / "store")
     first = room.prints(table, store)
     direct = likeness.prints(table.inputs)

@@ -39,8 +39,17 @@ def test_coefficients_are_those_of_the_definition():
         scale = (np.sqrt(1 / 32) if u == 0 else 0.25) * (np.sqrt(1 / 32) if v == 0 else 0.25)
         waves = np.outer(np.cos(np.pi * (2 * x + 1) * u / 64), np.cos(np.pi * (2 * x + 1) * v / 64))
         assert found[u * 16 + v] == pytest.approx(scale * (small[:, :, 0] * waves).sum(), abs=0.05)
-    assert found[-3] == pytest.approx(small[:, :, 1].mean(), abs=0.01)
+    chroma = small[:, :, 1:].mean(axis=(0, 1))
+    assert found[likeness.CHROMA] == pytest.approx(chroma, abs=0.01)
     assert found.shape == (likeness.WIDTH,)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (999, 1000), (4031, 2), (12345, 60)])
+def test_sizes_survive_half_precision(size):
+    pixels = Image.new("L", size, 9)
+    kept = np.stack([likeness.print_of(pixels), np.full(likeness.WIDTH, np.nan)])
+    found = likeness.sizes(kept.astype(np.float16).astype(np.float32))
+    assert found.tolist() == [list(size), [0, 0]]
 
 
 @pytest.mark.parametrize("number", TURNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,7 +70,12 @@ def test_strange_rows_are_less_familiar_and_so_are_uncertain_ones():
     sure = np.tile([0.98, 0.01, 0.01], (60, 1))
     unsure = np.tile([0.4, 0.3, 0.3], (60, 1))
     strange = np.roll(features, 3, axis=1) * np.where(np.arange(8) % 2, 1, -1)
-    assert familiarity(reference, features, sure).min() > 0.999
+    alone = replace(reference, neighbours=1)
+    assert familiarity(alone, features, sure).min() > 0.999
+    cosines = np.sort(unit(features) @ reference.features.T, axis=1)[:, -5:].mean(axis=1)
+    np.testing.assert_allclose(
+        familiarity(reference, features, sure), cosines + 0.98 * reference.weight, atol=1e-5
+    )
     assert (familiarity(reference, features, unsure) < familiarity(reference, features, sure)).all()
     assert np.median(familiarity(reference, strange, sure)) < np.quantile(
         familiarity(reference, features, sure), 0.01
@@ -87,6 +93,13 @@ def test_what_is_kept_is_what_was_there_before():
     p = np.full((150, 3), 1 / 3)
     one, other = (familiarity(ref, features, p) for ref in (reference, again))
     assert one.tobytes() == other.tobytes()
+
+
+def test_a_bundle_of_before_counts_one_neighbour():
+    _, _, reference = made(m=20)
+    tensors = reference.to_tensors()
+    del tensors["neighbours"]
+    assert Reference.from_tensors(tensors).neighbours == 1
 
 
 def test_lengths():
@@ -119,6 +132,8 @@ def _names(value):
         ("weight", np.array([-0.1]), r"weight is not one number within 0..100"),
         ("weight", np.array([np.inf]), "weight holds values that are not finite"),
         ("weight", np.zeros(1, np.float32), "weight is float32"),
+        ("neighbours", np.zeros(1, np.int32), r"neighbours is not one number within 1..1000"),
+        ("neighbours", np.ones(1), "neighbours is float64"),
         ("names", _names(["a"] * 5), "names holds 5 names"),
         ("names", _names({"a": 1}), "names is not a JSON list of strings"),
         ("names", _names([1] * 6), "names is not a JSON list of strings"),

@@ -205,7 +205,10 @@ class Checking:
         if seen.prints is not None:
             found += _renumbered(doctor.pictures(seen.table, seen.prints), seen.rows)
         with self.stage("duplicates"):
-            groups = duplicates.near_groups(seen.table, seen.features.values, prints=seen.prints)
+            exact = doctor.duplicate_groups(seen.table)
+            groups = duplicates.near_groups(
+                seen.table, seen.features.values, prints=seen.prints, exact=exact
+            )
         with self.stage("suspects"):
             try:
                 split = splitting.make_split(
@@ -217,7 +220,6 @@ class Checking:
                 task = Classification.from_targets(targets(seen.table.take(split.train)))
             except DataError as error:  # one class, too few rows: the other findings stand
                 self.notes.append(f"labels were not checked: {error.message}")
-                exact = doctor.duplicate_groups(seen.table)
                 return [*found, *_renumbered(copies.within(seen.table, exact, groups), seen.rows)]
             train = seen.table.take(split.train)
             codes = task.encode(targets(train))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data import doctor
 from headstart.evaluation import copies, duplicates, suspects
 from headstart.solver_rows import Rows
 from headstart.tasks.classification import Classification
@@ -61,6 +62,7 @@ def look(
     """
     tables = learned.table, measured.table
     features = learned.features.values, measured.features.values
+    exact = doctor.duplicate_groups(doctor.joined(*tables))
     twins = duplicates.twins(
         tables[0],
         features[0],
@@ -68,8 +70,9 @@ def look(
         features[1],
         prints=learned.prints,
         test_prints=measured.prints,
+        exact=exact,
     )
-    leaks = copies.across(*tables, features, (learned.prints, measured.prints), twins)
+    leaks = copies.across(*tables, features, (learned.prints, measured.prints), twins, exact)
     about = suspects.examine(
         learned.table,
         features[0],
@@ -79,6 +82,7 @@ def look(
         learned.split.folds,
         held_out_rows=candidate.held_out_rows,
         groups=learned.groups,
+        exact=exact[: len(learned.table)],
     )
     return twins[0] >= 0, (*leaks, *about)
 

@@ -66,7 +66,7 @@ from headstart.types import (
     Table,
 )
 
-_CHECKED_INPUTS = 16  # held-out inputs that a bundle is checked on
+_CHECKED_INPUTS = 8  # held-out inputs that a bundle is checked on
 
 
 class Fitting:
@@ -124,8 +124,10 @@ class Fitting:
             store.trim()
         with self.stage("split"):
             looks = prints(table, store)
+            exact = doctor.duplicate_groups(table)
             groups = joined(
-                duplicates.near_groups(table, features.values, prints=looks), table.groups
+                duplicates.near_groups(table, features.values, prints=looks, exact=exact),
+                table.groups,
             )
             split = splitting.make_split(
                 table,
@@ -160,7 +162,7 @@ class Fitting:
             twins, about = look(learned, measured, candidate, task)
             findings = (
                 *leaking.leaking_columns(columns, table),
-                *doctor.examine(table, doctor.duplicate_groups(table)),
+                *doctor.examine(table, exact),
                 *(doctor.pictures(table, looks) if looks is not None else ()),
                 *about,
                 *precise,
@@ -309,6 +311,7 @@ class Fitting:
                 probabilities(candidate.held_out, decision),
                 1 - config.refuse,
                 rows=candidate.held_out_rows,
+                weight=reference.weight,
             )
             decision = dataclasses.replace(decision, familiar_above=least)
         return candidate, task, decision, reference

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from headstart.errors import HeadstartError
@@ -30,6 +29,8 @@ class Registry:
 
     def targets(self) -> dict[str, str]:
         """name -> "module:attribute" of our rows and of the entry points; ours win a clash."""
+        from importlib.metadata import entry_points  # slow to load, and most names are our own
+
         found = {point.name: point.value for point in entry_points(group=self.group)}
         return {**found, **self._rows}
 

@@ -218,7 +218,7 @@ def pictures(table: Table, prints: np.ndarray) -> tuple[Finding, ...]:
             Finding("blank", "warning", f"{len(flat):,} pictures are of one colour, e.g. {names[0]}.",
                     "remove them, or make them again", names, confidence=1.0, numbers=tuple(flat))
         )  # fmt: skip
-    sides = np.array([image.dimensions(value) for value in table.inputs]).reshape(-1, 2)
+    sides = likeness.sizes(prints)
     known = np.flatnonzero(sides.min(axis=1, initial=1) > 0)
     far = known[extreme(sides[known].prod(axis=1))]
     small = known[sides[known].min(axis=1, initial=_TINY) < _TINY]

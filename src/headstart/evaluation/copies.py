@@ -86,6 +86,7 @@ def across(
     features: Two = (None, None),
     prints: Two = (None, None),
     twins: tuple[np.ndarray, np.ndarray] | None = None,
+    exact: np.ndarray | None = None,
 ) -> list[Finding]:
     """What to tell about training rows that repeat test rows.
 
@@ -95,16 +96,24 @@ def across(
         features: (n, d) and (m, d).
         prints: (n, WIDTH) and (m, WIDTH), for pictures.
         twins: of `duplicates.twins`, where they were looked for already.
+        exact: (n + m,) as for `duplicates.twins`.
 
     Returns:
         Findings of the kinds "leak" (exact) and "near-leak", those that apply. Their messages count
         test rows; their rows are the training rows, which can be removed, with the test rows as
         suggestions.
     """
+    n = len(train)
+    if not n or not len(test) or train.modality != test.modality:
+        return []
+    if exact is None:
+        exact = doctor.duplicate_groups(doctor.joined(train, test))
     of_test, of_train = twins or duplicates.twins(
-        train, features[0], test, features[1], prints=prints[0], test_prints=prints[1]
-    )
-    exact_test, exact_train = doctor.repeated(train, test), doctor.repeated(test, train)
+        train, features[0], test, features[1],
+        prints=prints[0], test_prints=prints[1], exact=exact,
+    )  # fmt: skip
+    exact_test = np.flatnonzero(np.isin(exact[n:], exact[:n]))
+    exact_train = np.flatnonzero(np.isin(exact[:n], exact[n:]))
     near_train = np.setdiff1d(np.flatnonzero(of_train >= 0), exact_train)
     near_test = np.setdiff1d(np.flatnonzero(of_test >= 0), exact_test)
     near_test = np.union1d(near_test, of_train[near_train])

@@ -19,7 +19,11 @@ MOST = 100_000
 
 
 def near_groups(
-    table: Table, features: np.ndarray | None = None, *, prints: np.ndarray | None = None
+    table: Table,
+    features: np.ndarray | None = None,
+    *,
+    prints: np.ndarray | None = None,
+    exact: np.ndarray | None = None,
 ) -> np.ndarray:
     """Numbers that join exact and near duplicates, so that a split can keep them on one side.
 
@@ -27,12 +31,14 @@ def near_groups(
         table: n rows.
         features: (n, d); without them fewer near duplicates are found.
         prints: (n, WIDTH) of `headstart.features.prints`, for pictures; made here when None.
+        exact: (n,) of `headstart.data.doctor.duplicate_groups`; made here when None.
 
     Returns:
         (n,) int64, numbered by first appearance. With more than `MOST` different rows the near ones
         are looked for among a sample of them.
     """
-    exact = doctor.duplicate_groups(table)
+    if exact is None:
+        exact = doctor.duplicate_groups(table)
     _, first = np.unique(exact, return_index=True)  # one row stands for its exact copies
     first = _sample(first)
     pairs = _pairs(table, features, prints, first, None)
@@ -75,6 +81,7 @@ def twins(
     *,
     prints: np.ndarray | None = None,
     test_prints: np.ndarray | None = None,
+    exact: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows of two tables that are exact or near duplicates of each other.
 
@@ -85,6 +92,8 @@ def twins(
         test_features: (m, d), or None.
         prints: (n, WIDTH), for pictures; made here when None.
         test_prints: (m, WIDTH).
+        exact: (n + m,) of `headstart.data.doctor.duplicate_groups` of both below each other; made here
+            when None.
 
     Returns:
         (m,) for each test row a training row that it repeats, and (n,) for each training row a test
@@ -94,7 +103,8 @@ def twins(
     if not n or not m or train.modality != test.modality:
         return np.full(m, -1, dtype=np.int64), np.full(n, -1, dtype=np.int64)
     both = doctor.joined(train, test)
-    exact = doctor.duplicate_groups(both)
+    if exact is None:
+        exact = doctor.duplicate_groups(both)
     learned, measured = _firsts(exact[:n]), _firsts(exact[n:])
     near_measured: dict[int, int] = {}
     near_learned: dict[int, int] = {}

@@ -19,10 +19,13 @@ BYTES = 16_000_000
 ENOUGH = 200
 """Rows marked for validation from which on they alone set the threshold."""
 
-SPREADS = 1.5
-"""The weight of the answer's probability, in standard deviations of the cosines to the nearest row."""
+NEIGHBOURS = 5
+"""Nearest rows whose mean cosine counts: one alone may be an odd row, many reach beyond a small class."""
 
-_LOOKED = 1_000  # rows whose nearest other row tells that deviation
+SPREADS = 2.0
+"""The weight of the answer's probability, in standard deviations of that mean over training rows."""
+
+_LOOKED = 1_000  # rows that tell that deviation
 _JUDGED = 3_000  # held-out rows that set the threshold: more would not move it
 
 
@@ -32,6 +35,8 @@ def reference_of(
     names: Sequence[str],
     k: int,
     limit: int = LIMIT,
+    *,
+    weight: float | None = None,
 ) -> Reference:
     """Training rows to hold new inputs against: all of them, or a sample of each class by its share.
 
@@ -41,6 +46,7 @@ def reference_of(
         names: n names.
         k: number of classes.
         limit: rows to keep at most, as far as each class keeps one; `BYTES` is a limit as well.
+        weight: of the answer's probability; when None it follows from the spread of the cosines.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -55,11 +61,12 @@ def reference_of(
     rows = _sample(truth, min(limit, max(k, BYTES // (2 * x.shape[1]))))
     kept = unit(x[rows]).astype(np.float16).astype(np.float32)
     made = Reference(kept, truth[rows].astype(np.int32), tuple(str(names[i]) for i in rows))
-    return replace(made, weight=SPREADS * _spread(made))
+    made = replace(made, neighbours=min(NEIGHBOURS, max(len(made) - 1, 1)))
+    return replace(made, weight=SPREADS * _spread(made) if weight is None else weight)
 
 
 def _spread(reference: Reference) -> float:
-    """Standard deviation of the cosines of rows to their nearest other row.
+    """Standard deviation, over the rows, of the mean cosine to the nearest other rows.
 
     Cosines of one backbone's features lie between 0.8 and 1, those of another between 0 and 1: only beside
     their spread does the weight of a probability mean the same.
@@ -68,8 +75,9 @@ def _spread(reference: Reference) -> float:
     if m < 3:
         return 0.0
     some = np.unique(np.linspace(0, m - 1, min(m, _LOOKED)).astype(int))
-    _, cosines = nearest(reference, reference.features[some], 2)
-    return float(cosines[:, 1].std(dtype=np.float64))  # the first is the row itself
+    _, cosines = nearest(reference, reference.features[some], reference.neighbours + 1)
+    others = cosines[:, 1:].mean(axis=1, dtype=np.float64)  # the first is the row itself
+    return float(others.std())
 
 
 def threshold(
@@ -81,6 +89,7 @@ def threshold(
     *,
     rows: np.ndarray | None = None,
     limit: int = LIMIT,
+    weight: float | None = None,
 ) -> float | None:
     """The familiarity that `keep` of new rows of the same kind as the training rows reach.
 
@@ -97,6 +106,7 @@ def threshold(
         keep: share of familiar inputs to answer, within 0..1, ends excluded.
         rows: a candidate's `held_out_rows`: which rows the probabilities belong to, in order.
         limit: as for `reference_of`.
+        weight: of the reference that new rows will be held against; when None, each fold's own.
 
     Returns:
         The threshold; None where there are too few rows to refuse so rarely.
@@ -120,7 +130,7 @@ def threshold(
     if len(judged) > _JUDGED:
         some = np.sort(generator(0, 4).choice(len(judged), _JUDGED, replace=False))
         judged, p = judged[some], p[some]
-    scores = _out_of_fold(x, truth, part, judged, p, limit)
+    scores = _out_of_fold(x, truth, part, judged, p, limit, weight)
     refused = int(np.floor(round((len(scores) + 1) * (1 - keep), 9)))
     if not refused:
         return None
@@ -148,6 +158,7 @@ def _out_of_fold(
     judged: np.ndarray,
     p: np.ndarray,
     limit: int,
+    weight: float | None,
 ) -> np.ndarray:
     """Familiarity of the rows `judged` (m,), with probabilities (m, k), against other folds' rows."""
     found: list[np.ndarray] = []
@@ -157,7 +168,9 @@ def _out_of_fold(
         if not len(others):
             continue
         inside = folds[judged] == fold
-        reference = reference_of(x[others], codes[others], [""] * len(others), k, limit)
+        reference = reference_of(
+            x[others], codes[others], [""] * len(others), k, limit, weight=weight
+        )
         found.append(familiarity(reference, x[judged[inside]], p[inside]))
     return np.concatenate(found) if found else np.empty(0)
 

@@ -69,14 +69,15 @@ class _Search:
         features: np.ndarray | None,
         split: int | None,
     ) -> None:
-        self.prints, self.shaped, self.features, self.split = prints, shaped, features, split
+        self.shaped, self.features, self.split = shaped, features, split
+        self.chroma = prints[:, likeness.CHROMA]
         self.least = SAME if features is None else ALIKE
         self.invariant = likeness.invariants(shaped)
         self.first = np.arange(len(prints))  # the smallest row that each is known to copy
 
     def run(self) -> list[np.ndarray]:
         """Pairs, (p, 2) each."""
-        n = len(self.prints)
+        n = len(self.shaped)
         stop = n if self.split is None else self.split
         blocks = [(at, min(at + _BLOCK, stop)) for at in range(0, stop, _BLOCK)]
         found = [np.zeros((0, 2), dtype=np.int64)]
@@ -103,7 +104,7 @@ class _Search:
         """(p,) bool: whether the pairs are copies."""
         i, j = pairs.T
         cosine, _ = likeness.best_orientation(self.shaped[i], self.shaped[j])
-        chroma = np.abs(self.prints[i, -3:-1] - self.prints[j, -3:-1]).max(axis=1, initial=0)
+        chroma = np.abs(self.chroma[i] - self.chroma[j]).max(axis=1, initial=0)
         near = cosine >= SAME
         if self.features is not None:
             agree = np.einsum("pd,pd->p", self.features[i], self.features[j]) >= _FEATURES
@@ -114,7 +115,7 @@ class _Search:
 def _flat_pairs(prints: np.ndarray, rows: np.ndarray, split: int | None) -> np.ndarray:
     """Blank pictures of one colour, each with the first of its colour."""
     level = prints[rows, 0] / 32  # the first coefficient is 32 times the mean
-    colour = np.stack([level, prints[rows, -3], prints[rows, -2]], axis=1)
+    colour = np.column_stack([level, prints[rows, likeness.CHROMA]])
     keys = np.round(colour / _FLAT).astype(np.int64)
     first: dict[tuple[int, ...], int] = {}
     pairs = []

@@ -93,6 +93,7 @@ def examine(
     *,
     held_out_rows: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    exact: np.ndarray | None = None,
 ) -> tuple[Finding, ...]:
     """What the features of the training rows tell about them.
 
@@ -106,17 +107,20 @@ def examine(
         folds: (n,) fold of each row: no row has a say in the temperature of its own logits.
         held_out_rows: as of `headstart.types.Candidate`.
         groups: (n,) of `duplicates.near_groups`; made here when None.
+        exact: (n,) of `headstart.data.doctor.duplicate_groups`; made here when None.
 
     Returns:
         Findings of the kinds "near-duplicates", "near-conflicts", "wrong-labels", "far-out" and
         "sampled", those that apply.
     """
+    if exact is None:
+        exact = doctor.duplicate_groups(table)
     if groups is None:
-        groups = duplicates.near_groups(table, features)
+        groups = duplicates.near_groups(table, features, exact=exact)
     near = neighbours(features, groups)
     doubts = doubt(codes, spread(held_out_logits, held_out_rows, len(codes)), near, folds)
     return (
-        *copies.within(table, doctor.duplicate_groups(table), groups),
+        *copies.within(table, exact, groups),
         *_wrong(table, doubts, labels),
         *_far(table, near, codes),
         *_sampled(near),

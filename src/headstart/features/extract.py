@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from headstart.compute import cache_dir, threads
+from headstart.compute import cache_dir
 from headstart.engine.auto import AutoEngine
-from headstart.errors import BackboneError, UnreadableInput
+from headstart.errors import BackboneError
+from headstart.features.reading import chunks
 from headstart.features.store import Store
-from headstart.hashing import feature_key, hash_parts
-from headstart.preprocess import image, text
+from headstart.hashing import hash_parts
 from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
 from headstart.solver_rows import release
 from headstart.types import Backbone, Features, Finding, Skipped, Table
 
 Progress = Callable[[int, int], None]
 
-_CHUNK = 512  # rows read and looked up together: bounds memory
+_STEP = 512  # rows copied from one file to another at a time
 _WRITE = 512  # rows written together, as each write waits for the disk ...
 _WRITE_SECONDS = 2.0  # ... but a run that is killed loses no more than so much work
 _IN_MEMORY = 512 * 2**20  # bytes of features; more lie in a file
@@ -180,50 +179,20 @@ class _Run:
 
     def _missing(self) -> Iterator[tuple[int, Any]]:
         """Numbers and contents of the rows that have to be computed, once for exact duplicates."""
-        with ThreadPoolExecutor(threads() * 2) as pool:
-            for start in range(0, len(self.table), _CHUNK):
-                rows = range(start, min(start + _CHUNK, len(self.table)))
-                contents, keys = self._read(pool, rows)
-                known = list(keys)
-                values, found, notes = self.store.get(
-                    [keys[row] for row in known], self.backbone.dim
-                )
-                for i, row in enumerate(known):
-                    if found[i]:
-                        self._take(row, values[i], notes[i])
-                release(self.values)
-                self._tick(len(rows) - len(known) + int(found.sum()))
-                for row in (row for row, hit in zip(known, found) if not hit):
-                    first = self.first.setdefault(keys[row], row)
-                    if first != row:
-                        self.copies.append((row, first))
-                        continue
-                    self.keys[row] = keys[row]
-                    yield row, contents[row]
-
-    def _read(
-        self, pool: ThreadPoolExecutor, rows: Iterable[int]
-    ) -> tuple[dict[int, Any], dict[int, bytes]]:
-        """Contents and keys of the readable rows."""
-        room = image if self.table.modality == "image" else text
-        contents: dict[int, Any] = {}
-        keys: dict[int, bytes] = {}
-
-        def read(row: int) -> tuple[Any, bytes] | str:
-            try:
-                content = room.content(self.table.inputs[row])
-            except UnreadableInput as error:
-                return error.reason
-            return content, feature_key(room.digest(content), self.graph)
-
-        # a text is hashed more quickly than it is handed to a thread
-        results = pool.map(read, rows) if room is image else map(read, rows)
-        for row, result in zip(rows, results):
-            if isinstance(result, str):
-                self.skipped[row] = result
-            else:
-                contents[row], keys[row] = result
-        return contents, keys
+        for rows, known, reasons in chunks(self.table, self.graph):
+            self.skipped.update(reasons)
+            values, found, notes = self.store.get([key for _, _, key in known], self.backbone.dim)
+            for i in np.flatnonzero(found).tolist():
+                self._take(known[i][0], values[i], notes[i])
+            release(self.values)
+            self._tick(len(rows) - len(known) + int(found.sum()))
+            for row, content, key in (one for one, hit in zip(known, found) if not hit):
+                first = self.first.setdefault(key, row)
+                if first != row:
+                    self.copies.append((row, first))
+                    continue
+                self.keys[row] = key
+                yield row, content
 
     def _keep(self, batches: list[Batch]) -> None:
         """Write computed rows to the store, and take them as they will be read from it."""
@@ -317,8 +286,8 @@ def rows_of(features: Features, rows: np.ndarray) -> Features:
     if len(rows) == len(features.values) and np.array_equal(rows, np.arange(len(rows))):
         return features
     values = _room(len(rows), features.values.shape[1])
-    for start in range(0, len(rows), _CHUNK):
-        values[start : start + _CHUNK] = features.values[rows[start : start + _CHUNK]]
+    for start in range(0, len(rows), _STEP):
+        values[start : start + _STEP] = features.values[rows[start : start + _STEP]]
         release(features.values)
         release(values)
     return replace(features, values=values, readable=features.readable[rows])

@@ -18,15 +18,20 @@ from PIL import Image
 
 from headstart.compute import threads
 from headstart.errors import UnreadableInput
-from headstart.preprocess.image import MAX_PIXELS, open_image
+from headstart.preprocess.image import MAX_PIXELS, dimensions, open_image
 from headstart.types import Input
 
 SIDE = 16
 """Coefficients that are kept in each direction."""
 
-WIDTH = SIDE * SIDE + 3
-"""Numbers of a print: the coefficients, row by row; mean blue and red chroma (0 to 255); the largest
-difference between two pixels in any channel (0 to 255)."""
+CHROMA = slice(SIDE * SIDE, SIDE * SIDE + 2)
+"""Where a print has mean blue and red chroma (0 to 255)."""
+
+WIDTH = SIDE * SIDE + 7
+"""Numbers of a print: the coefficients, row by row; chroma; the largest difference between two pixels in
+any channel (0 to 255); width and height in pixels, as thousands and rest, which half precision keeps."""
+
+_SPREAD = SIDE * SIDE + 2
 
 _THUMB = 32
 _LEAST = 2 * _THUMB  # a JPEG is decoded no smaller, which costs a fraction of the whole
@@ -52,7 +57,8 @@ def print_of(source: Input, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     basis = _cosines()
     coefficients = basis @ luma @ basis.T  # (16, 16)
     tail = np.array([blue.mean(), red.mean(), spread])
-    return np.concatenate([coefficients.ravel(), tail]).astype(np.float32)
+    size = np.stack(np.divmod(dimensions(source), 1000), axis=1)
+    return np.concatenate([coefficients.ravel(), tail, size.ravel()]).astype(np.float32)
 
 
 def prints(inputs: Sequence[Input]) -> np.ndarray:
@@ -88,7 +94,17 @@ def blank(values: np.ndarray, most: float = 6.0) -> np.ndarray:
         values: (n, WIDTH) prints.
         most: the largest difference between two pixels that is still noise, of 255.
     """
-    return values[:, -1] <= most
+    return values[:, _SPREAD] <= most
+
+
+def sizes(values: np.ndarray) -> np.ndarray:
+    """Width and height in pixels as stored, (n, 2) int64; zeros for rows of NaN.
+
+    Args:
+        values: (n, WIDTH) prints.
+    """
+    parts = np.nan_to_num(values[:, _SPREAD + 1 :]).astype(np.int64).reshape(-1, 2, 2)
+    return parts[:, :, 0] * 1000 + parts[:, :, 1]
 
 
 def shapes(values: np.ndarray) -> np.ndarray:

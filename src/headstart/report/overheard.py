@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from headstart.report.overheard_trust import SENTENCES
@@ -172,9 +173,13 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r"([\d,]+) characters, more than the limit of ([\d,]+)", r"\1 个字符，超过上限 \2"),
     (r"probability below (\S+)", r"概率低于 \1"),
 )  # fmt: skip
-_COMPILED = tuple(
-    (re.compile(pattern, re.DOTALL), template) for pattern, template in (*_SENTENCES, *SENTENCES)
-)
+
+
+@functools.cache
+def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """All sentences; only a page in Chinese needs them."""
+    known = (*_SENTENCES, *SENTENCES)
+    return tuple((re.compile(pattern, re.DOTALL), template) for pattern, template in known)
 
 
 _COLUMNS = (
@@ -206,7 +211,7 @@ def _translate(sentence: str) -> str | None:
         for part, template in _COLUMNS:
             sentence = part.sub(template, sentence)
         return sentence
-    for pattern, template in _COMPILED:
+    for pattern, template in _compiled():
         if found := pattern.fullmatch(sentence):
             text = found.expand(template)
             text = re.sub(

@@ -2,7 +2,7 @@
 
 A classifier answers for anything: a photograph of a dog is sorted into kinds of waste, and its probability
 can be high, as a linear head is sure far from all it has seen. What the features know is how near the
-nearest training row is. numpy only.
+nearest training rows are. numpy only.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ class Reference:
             the same neighbours as the model it was made from.
         codes: (m,) int32 class numbers.
         names: m names of the training rows.
-        weight: of the answer's probability beside the cosine to the nearest row (see `familiarity`).
+        weight: of the answer's probability beside the cosines (see `familiarity`).
+        neighbours: how many of the nearest rows count.
     """
 
     features: np.ndarray
     codes: np.ndarray
     names: tuple[str, ...]
     weight: float = 0.0
+    neighbours: int = 1
 
     def __len__(self) -> int:
         return len(self.features)
@@ -49,6 +51,7 @@ class Reference:
             "codes": self.codes.astype(np.int32),
             "names": np.frombuffer(names, dtype=np.uint8),
             "weight": np.array([self.weight], dtype=np.float64),
+            "neighbours": np.array([self.neighbours], dtype=np.int32),
         }
 
     @staticmethod
@@ -76,12 +79,19 @@ class Reference:
         weight = _tensor(tensors, where, "weight", np.float64, 1)
         if weight.shape != (1,) or not 0 <= weight[0] <= 100:
             raise _wrong(where, "weight", "is not one number within 0..100")
+        neighbours = np.ones(1, np.int32)  # bundles of before it was kept
+        if "neighbours" in tensors:
+            neighbours = _tensor(tensors, where, "neighbours", np.int32, 1)
+        if neighbours.shape != (1,) or not 1 <= neighbours[0] <= 1000:
+            raise _wrong(where, "neighbours", "is not one number within 1..1000")
         single = features.astype(np.float32)
         lengths = np.linalg.norm(single, axis=1)
         # half precision leaves the others within a thousandth
         if not ((np.abs(lengths - 1) < 1e-2) | (lengths == 0)).all():
             raise _wrong(where, "features", "holds rows that are not of length 1")
-        return Reference(single, codes, _names(tensors, where, m), float(weight[0]))
+        return Reference(
+            single, codes, _names(tensors, where, m), float(weight[0]), int(neighbours[0])
+        )
 
 
 def unit(features: np.ndarray) -> np.ndarray:
@@ -128,18 +138,18 @@ def familiarity(
 ) -> np.ndarray:
     """How much each input is like the training data, (n,) float64; higher is more like it.
 
-    The cosine to the nearest training row, plus the calibrated probability of the answer with a weight that
-    suits the spread of the cosines. The one sees that an input lies where no training row does (Sun et al.
-    2022), the other that it lies between the classes (Hendrycks and Gimpel 2017).
+    The mean cosine to the nearest training rows, plus the calibrated probability of the answer with a weight
+    that suits the spread of the cosines. The one sees that an input lies where no training row does (Sun et
+    al. 2022), the other that it lies between the classes (Hendrycks and Gimpel 2017).
 
     Args:
         reference: training rows.
         features: (n, d) of the inputs, as the backbone gives them.
         probabilities: (n, k) calibrated.
     """
-    _, cosines = nearest(reference, features, 1)
+    _, cosines = nearest(reference, features, reference.neighbours)
     top = np.asarray(probabilities, dtype=np.float64).max(axis=1, initial=0.0)
-    return cosines[:, 0].astype(np.float64) + reference.weight * top
+    return cosines.mean(axis=1, dtype=np.float64) + reference.weight * top
 
 
 def _similar(reference: Reference, x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -98,8 +98,13 @@ class Pipeline:
 
     def _image_tasks(self, packets: Iterable[Packet]) -> Iterator[Callable[[], Batch]]:
         for packet in packets:
-            for start in range(0, len(packet), IMAGE_BATCH * self._engine.batch):
-                some = packet[start : start + IMAGE_BATCH * self._engine.batch]
+            size = IMAGE_BATCH * self._engine.batch
+            if (
+                self._engine.batch == 1
+            ):  # a few pictures are shared out: none of the processors waits
+                size = min(size, -(-len(packet) // self._workers))
+            for start in range(0, len(packet), size):
+                some = packet[start : start + size]
                 yield lambda some=some: self._images(some)  # type: ignore[misc]
 
     def _images(self, some: Packet) -> Batch:
