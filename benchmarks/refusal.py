@@ -79,7 +79,15 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
     said, familiar = answers(known)
     said_strange, unfamiliar = answers(strange)
     for keep in KEEP:
-        at = threshold(train.features, train.codes, judges, held_out, keep, rows=made.held_out_rows)
+        at = threshold(
+            train.features,
+            train.codes,
+            judges,
+            held_out,
+            keep,
+            rows=made.held_out_rows,
+            weight=reference.weight,
+        )
         assert at is not None
         kept, passed = familiar >= at, unfamiliar >= at
         yield {
