@@ -139,7 +139,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "stage.features": ("compute features", "计算特征"),
     "stage.split": ("split, find duplicates", "划分与查重"),
     "stage.fit": ("fit", "训练"),
+    "stage.doctor": ("check the data", "检查数据"),
     "stage.evaluate": ("evaluate", "评估"),
+    "stage.repeats": ("other splits", "其他划分"),
     "stage.report": ("report", "生成报告"),
     "stage.save": ("save", "保存"),
     # 5: how good
