@@ -6,7 +6,8 @@
 On every one of many seeded splits of a data set's rows, the probe is fitted on some rows as `fit` does it,
 its out-of-fold logits make the decision, and the sets are measured on the other rows. All rows are pooled
 first, so that learned and measured rows are exchangeable, which is what the promise rests on; what the
-data's own split gives stands beside it. "as promised" is the share of sets that hold the truth by the
+data's own split gives stands beside it. The same for answers that are withheld so that 95 % of those given
+are right. "as promised" is the share of sets that hold the truth by the
 threshold alone; "as served" also counts those where only the top label saves an otherwise empty set.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from headstart import metrics
+from headstart.errors import DataError
 from headstart.evaluation.calibrate import calibrate
 from headstart.evaluation.sets import KINDS
 from headstart.methods import probe
@@ -30,6 +32,7 @@ from headstart.types import Decision
 
 SETS = ("clinc150", "trashnet", "financial_phrasebank", "zh_reviews_10")
 MEANT = 0.9
+PRECISION = 0.95  # of the answers that are given
 _FOLDS = 5
 _MOST = 3000  # rows that are learned from, and that are measured, in one split
 
@@ -105,6 +108,7 @@ def measure(draw: Draw) -> dict[str, float]:
         found[f"{kind} least covered class"] = min(
             float(hits[draw.truth == c].mean()) for c in np.unique(draw.truth)
         )
+    found |= precise(draw)
     plain = metrics.softmax(draw.logits)
     found["vector scaling"] = float(bool(decision.scale))
     found["accuracy"] = float((p.argmax(axis=1) == draw.truth).mean())
@@ -114,6 +118,18 @@ def measure(draw: Draw) -> dict[str, float]:
     found["log loss before"] = metrics.log_loss(plain, draw.truth)
     found["log loss"] = metrics.log_loss(p, draw.truth)
     return found
+
+
+def precise(draw: Draw) -> dict[str, float]:
+    """What is answered, and right of it, where a precision was asked for; NaN where it was refused."""
+    try:
+        decision = calibrate(draw.held_out, draw.codes, folds=draw.folds, at_precision=PRECISION)
+    except DataError:  # the held-out rows do not show it: `fit` makes no model
+        return {"answered": float("nan"), "right of those": float("nan"), "made": 0.0}
+    p = probabilities(draw.logits, decision)
+    given = p.max(axis=1) >= decision.abstain_below
+    right = (p.argmax(axis=1) == draw.truth)[given]
+    return {"answered": float(given.mean()), "right of those": float(right.mean()), "made": 1.0}
 
 
 def promised(p: np.ndarray, decision: Decision) -> np.ndarray:
@@ -156,8 +172,13 @@ def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
     names = list(runs[0])
     return {
         "splits": len(runs),
-        "mean": {name: float(np.mean([run[name] for run in runs])) for name in names},
-        "sd": {name: float(np.std([run[name] for run in runs], ddof=1)) for name in names},
+        "mean": {name: float(np.nanmean([run[name] for run in runs])) for name in names},
+        "sd": {name: float(np.nanstd([run[name] for run in runs], ddof=1)) for name in names},
+        "kept": float(
+            np.nanmean(
+                [run["right of those"] >= PRECISION for run in runs if run["made"]] or [np.nan]
+            )
+        ),
         "runs": list(runs),
     }
 
@@ -191,6 +212,18 @@ def table(results: dict[str, Any]) -> str:
             f"| {name} | {mean['ece before']:.3f} | {mean['ece']:.3f} | {mean['ece noise']:.3f} "
             f"| {mean['log loss before']:.4f} | {mean['log loss']:.4f} "
             f"| {mean['vector scaling']:.0%} |"
+        )
+    lines += [
+        "",
+        f"| data | {PRECISION:.0%} of the answers to be right: splits with a model | answered "
+        "| right of those | splits where it is at least that |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, found in results.items():
+        mean, sd = found["mean"], found["sd"]
+        lines.append(
+            f"| {name} | {mean['made']:.0%} | {mean['answered']:.1%} | {mean['right of those']:.1%} "
+            f"± {sd['right of those']:.1%} | {found['kept']:.0%} |"
         )
     return "\n".join(lines)
 
