@@ -26,6 +26,7 @@ from headstart.report import page
 from headstart.report.diagnosis import Checkup
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
+from headstart.stages import Stages
 from headstart.tasks.classification import Classification
 from headstart.types import Evaluation, Prediction, Skipped, Table
 
@@ -86,12 +87,12 @@ def fit(
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
-    fitting = Fitting(chosen, progress or (lambda stage, done, total: None), title)
-    model = fitting.run(data, test if test is not None else chosen.test)
+    stages = Stages(progress or (lambda stage, done, total: None))
+    model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
     if out is not None:
-        with fitting.stage("save"):
+        with stages.enter("save"):
             model.save(out)
-    return dataclasses.replace(model, seconds=dict(fitting.seconds))
+    return dataclasses.replace(model, seconds=dict(stages.seconds))
 
 
 def doctor(
@@ -112,8 +113,8 @@ def doctor(
     Raises:
         HeadstartError: with what is wrong, where, and how to mend it.
     """
-    checking = Checking(configure_checkup(keywords), progress or (lambda stage, done, total: None))
-    return checking.run(data, test)
+    stages = Stages(progress or (lambda stage, done, total: None))
+    return Checking(configure_checkup(keywords), stages).run(data, test)
 
 
 def configure(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
