@@ -112,6 +112,7 @@ def test_a_fit_in_int8_is_told_in_chinese(photos):
         ("no learning curve: fewer than 40 training rows", ("40 行",)),
         ("no learning curve: more than 50,000 training rows", ("50,000 行",)),
         ("unlike the training data", ("不像",)),
+        ("copies of training rows were looked for among 20,000 of the 60,000: there may be more", ("60,000 行训练数据中的 20,000 行",)),
         ("1 of 90 labels is probably wrong, e.g. a.jpg is 'glass' and looks like 'metal'.", ("90 个标签中有 1 个",)),
         ("1 picture is unlike all others, e.g. a.jpg.", ("1 张图片", "a.jpg。")),
         ("1 text is unlike all others, e.g. m:3.", ("1 条文本", "m:3。")),

@@ -167,7 +167,10 @@ class Fitting:
             findings,
             reference,
             logits,
-            {"engine": features.engine or "store", "precision": less.precision},
+            {
+                "engine": features.engine or "store",
+                "precision": "int8" if config.precision == "int8" else less.precision,
+            },
         )
         with self.stages.enter("report"):
             report = report_of(fitted, self.title, self.stages.seconds)

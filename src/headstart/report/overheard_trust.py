@@ -48,6 +48,8 @@ SENTENCES: tuple[tuple[str, str], ...] = (
      r"\1 条文本的长度远超或远低于其他文本（通常 \2 个字符），例如 \3（\4 个字符）。"),
     (r"look at them: several texts in one cell, or a cut one\?",
      r"请检查：是否一格中有多条文本，或文本被截断？"),
+    (r"copies of training rows were looked for among ([\d,]+) of the ([\d,]+): there may be more",
+     r"只在 \2 行训练数据中的 \1 行里查找了副本：可能还有更多"),
     # splits by time
     (r"the latest ([\d,]+) of ([\d,]+) rows held out, ([^;]+) to ([^;]+)",
      r"把 \2 行中最晚的 \1 行留作测量（\3 至 \4）"),
