@@ -69,6 +69,18 @@ def test_what_stands_there():
     assert text.index("test rows") < text.index("probably wrong")
 
 
+@pytest.mark.parametrize(
+    ("lang", "look"), [("en", "change the column action"), ("zh", "修改 action 列")]
+)
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_plan_that_is_written_is_to_be_looked_at_and_applied(lang, look, width):
+    text = terminal.summary(checkup(), lang, width, data="photos", plan="my plan.csv")
+    assert look in " ".join(text.split())
+    assert "$ headstart doctor photos --apply 'my plan.csv' --out cleaned.csv" in text
+    assert "--fix" not in text
+    assert max(columns(line) for line in text.splitlines() if "$" not in line) <= width
+
+
 def test_colours_only_where_they_are_wanted():
     plain = terminal.summary(checkup(), "en", 80)
     painted = terminal.summary(checkup(), "en", 80, colour=True)

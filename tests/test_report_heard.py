@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.data import doctor
+from headstart.evaluation import copies, suspects
+from headstart.types import Roles, Skipped, Table
 from tests_support import paint
 
 # what may stay in Latin letters on a Chinese page: names, units, commands, abbreviations
@@ -109,6 +112,25 @@ def test_a_fit_in_int8_is_told_in_chinese(photos):
         ("no learning curve: fewer than 40 training rows", ("40 行",)),
         ("no learning curve: more than 50,000 training rows", ("50,000 行",)),
         ("unlike the training data", ("不像",)),
+        ("copies of training rows were looked for among 20,000 of the 60,000: there may be more", ("60,000 行训练数据中的 20,000 行",)),
+        ("1 of 90 labels is probably wrong, e.g. a.jpg is 'glass' and looks like 'metal'.", ("90 个标签中有 1 个",)),
+        ("1 picture is unlike all others, e.g. a.jpg.", ("1 张图片", "a.jpg。")),
+        ("1 text is unlike all others, e.g. m:3.", ("1 条文本", "m:3。")),
+        ("2 texts are copies of each other but for small changes (1 group), e.g. m:2 and m:9.", ("2 条文本", "1 组")),
+        ("2 pictures are copies of each other but for small changes (1 group), e.g. a.jpg and b.jpg.", ("2 张图片", "1 组")),
+        ("1 of 90 test rows is nearly the same as some of the training rows.", ("90 行测试数据中有 1 行",)),
+        ("1 of 1 test row is also among the training rows.", ("1 行测试数据中有 1 行",)),
+        ("1 of 90 test rows is also among the training rows.", ("90 行测试数据中有 1 行",)),
+        ("1 picture is of one colour, e.g. a.jpg.", ("1 张图片", "a.jpg。")),
+        ("1 picture is far larger or smaller than the others, e.g. a.jpg with 9 x 12 pixels.", ("9 x 12",)),
+        ("1 text holds no letters, e.g. m:3.", ("1 条文本", "m:3。")),
+        ("1 text is far longer or shorter than the others (1 character), e.g. m:3 with 9,000.", ("1 个字符", "9,000 个字符")),
+        ("1 of 90 rows repeats another row (1 group of equal rows).", ("90 行中有 1 行", "1 组")),
+        ("1 class has a single row and cannot be measured: 'a'.", ("1 个类别", "'a'。")),
+        ("1 class has fewer than 5 rows: 'a'.", ("1 个类别", "5 行")),
+        ("1 of 90 inputs was left out while reading: empty file (1).", ("90 个输入时跳过了 1 个", "空文件 (1)")),
+        ("1 animated picture: only its first frame is used", ("1 张动图",)),
+        ("1 text is longer than the backbone reads (128 tokens): its end is not seen", ("1 条文本", "128 个 token")),
     ],
 )  # fmt: skip
 def test_what_is_said_of_suspects_and_trust_has_a_chinese_form(sentence, parts):
@@ -119,3 +141,66 @@ def test_what_is_said_of_suspects_and_trust_has_a_chinese_form(sentence, parts):
     for part in parts:
         assert part in told
     assert english(told) == []
+
+
+def _texts(inputs, targets, skipped=()):
+    names = tuple(f"m:{i}" for i in range(len(inputs)))
+    return Table(
+        tuple(inputs), tuple(targets), names, "text", Roles("x", "y"), "m", skipped=skipped
+    )
+
+
+def _found(many):
+    """Findings of all kinds that count rows, classes and groups: one of each, or several."""
+    n = 3 if many else 1
+    copies_of = [f"copy number {'abc'[i]}" for i in range(n)]
+    inputs = [f"a plain text {'abcdefghij'[i // 10]} {'klmnopqrst'[i % 10]}" for i in range(60)]
+    inputs += [text for text in copies_of for _ in range(2)] + ["123"] * n + ["word " * 900] * n
+    targets = ["x", "y"] * (len(inputs) // 2) + ["x"] * (len(inputs) % 2)
+    inputs += [f"lonely {label}" for label in "uvw"[:n]] + [
+        f"rare {label} {i}" for label in "rst"[:n] for i in "ab"
+    ]
+    targets += [*"uvw"[:n], *(label for label in "rst"[:n] for _ in range(2))]
+    left = tuple(Skipped(f"m:{900 + i}", "empty text") for i in range(n))
+    table = _texts(inputs, targets, left)
+    exact = doctor.duplicate_groups(table)
+    yield from doctor.examine(table, exact)
+    learned, measured = table.take(range(60)), table.take([*range(n), *range(60, 64)])
+    yield from doctor.leaks(learned, measured)
+    yield from copies.across(learned, measured)
+    near = np.arange(len(table))
+    near[[i + 30 for i in range(n)]] = range(n)
+    yield from copies.within(table, np.arange(len(table)), near)
+    yield from suspects.examine(*_doubtful(n))
+
+
+def _doubtful(n):
+    """Two classes that lie apart, n labels of them wrong, and n rows far from both."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) % 2
+    features = rng.normal(0, 0.05, (400, 8))
+    features[np.arange(400), truth] += 1
+    features[200 : 200 + n] = -10 * np.eye(8)[2 : 2 + n]
+    codes = truth.copy()
+    codes[:n] = 1 - codes[:n]
+    table = _texts([f"text {i}" for i in range(400)], [f"c{code}" for code in codes])
+    logits = np.where(np.eye(2)[truth] > 0, 4.0, -4.0)
+    return table, features, codes, logits, ("c0", "c1"), np.arange(400) % 5
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_counts_of_one_and_of_many_read_well_in_both_languages(many):
+    from headstart.report.overheard import chinese
+
+    found = list(_found(many))
+    assert {one.kind for one in found} >= {
+        "duplicates", "single-rows", "small-classes", "skipped", "no-letters", "lengths", "leak",
+        "near-duplicates", "wrong-labels", "far-out",
+    }  # fmt: skip
+    for finding in found:
+        said = finding.message
+        assert not re.search(r"\b1 (rows|texts|classes|groups|labels|characters)\b", said), said
+        assert not re.search(r"\b1 (of [\d,]+ )?(test )?\w+ (are|have|were|repeat|hold)\b", said), (
+            said
+        )
+        assert english(chinese(said)) == [], said

@@ -95,7 +95,7 @@ def test_a_report_of_the_first_version_is_still_read_and_shown(name, lang):
     assert data["schema"] == 1
     report = Report.from_json(json.loads(json.dumps(data)))
     evaluation = report.evaluation
-    assert (evaluation.reliability, evaluation.leaked, report.roles.time) == (None, 0, None)
+    assert (evaluation.reliability, evaluation.leaked, report.roles.time) == (None, None, None)
     assert evaluation.without_leaked == {}
     text = page.render(report, lang)
     assert 'id="trust"' in text

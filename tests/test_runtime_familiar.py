@@ -55,6 +55,23 @@ def test_neighbours_are_those_of_scikit_learn():
     np.testing.assert_allclose(cosines, 1 - distances, atol=1e-3)
 
 
+@pytest.mark.parametrize("d", [4, 64, 1280])
+def test_copies_are_known_though_the_reference_is_of_half_precision(d):
+    rng = np.random.default_rng(d)
+    features = rng.normal(size=(300, d)).astype(np.float32)
+    reference = Reference.from_tensors(
+        Reference(unit(features), np.zeros(300, np.int32), tuple(map(str, range(300)))).to_tensors()
+    )
+    near = features[:100] + 0.03 * rng.normal(size=(100, d)) * np.linalg.norm(
+        features[:100], axis=1, keepdims=True
+    ) / np.sqrt(d)
+    asked = np.concatenate([features * rng.uniform(0.1, 9, (300, 1)), near, np.zeros((1, d))])
+    cosine = unit(near) @ unit(features).T
+    wanted = [True] * 300 + (cosine.max(axis=1) > familiar.COPY).tolist() + [False]
+    assert sum(wanted) < 400
+    assert familiar.copies(reference, asked).tolist() == wanted
+
+
 def test_equal_rows_are_all_found():
     features, codes, _ = made(m=9)
     same = np.concatenate([features, features[:4], features[:4]])

@@ -137,7 +137,7 @@ def test_pieces_do_not_change_the_answers(refusing, together, monkeypatch):
 
 def test_the_graph_runs_once_for_logits_and_features(refusing):
     predictor = BundlePredictor(refusing)
-    engine = predictor.pipeline._engine
+    engine = predictor.pipeline.engine
     calls = []
 
     class Counting:

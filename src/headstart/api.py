@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from headstart.report import page
 from headstart.report.diagnosis import Checkup
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
+from headstart.stages import Stages
 from headstart.tasks.classification import Classification
 from headstart.types import Evaluation, Prediction, Skipped, Table
+
+_TOGETHER = 1024  # rows that are held against the training rows at a time
 
 
 def read(
@@ -86,12 +90,12 @@ def fit(
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
-    fitting = Fitting(chosen, progress or (lambda stage, done, total: None), title)
-    model = fitting.run(data, test if test is not None else chosen.test)
+    stages = Stages(progress or (lambda stage, done, total: None))
+    model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
     if out is not None:
-        with fitting.stage("save"):
+        with stages.enter("save"):
             model.save(out)
-    return dataclasses.replace(model, seconds=dict(fitting.seconds))
+    return dataclasses.replace(model, seconds=dict(stages.seconds))
 
 
 def doctor(
@@ -112,8 +116,8 @@ def doctor(
     Raises:
         HeadstartError: with what is wrong, where, and how to mend it.
     """
-    checking = Checking(configure_checkup(keywords), progress or (lambda stage, done, total: None))
-    return checking.run(data, test)
+    stages = Stages(progress or (lambda stage, done, total: None))
+    return Checking(configure_checkup(keywords), stages).run(data, test)
 
 
 def configure(config: Any, keywords: Mapping[str, Any]) -> FitConfig:
@@ -174,9 +178,9 @@ def evaluate(
     """
     predictor = _predictor(model)
     table, protocol = _to_measure(data, input, target, predictor)
-    predictions, logits = _answers(predictor, table, progress)
-    rows = [i for i, one in enumerate(predictions) if one.probabilities]
-    return _measured(predictor, table, protocol, predictions, logits, rows)
+    said = _answers(predictor, table, progress)
+    rows = [i for i, one in enumerate(said.predictions) if one.probabilities]
+    return _measured(predictor, table, protocol, said, rows)
 
 
 def compare(
@@ -216,13 +220,15 @@ def compare(
     same_labels(one.labels, other.labels, names)
     table, protocol = _to_measure(data, input, target, one)
     answers = [_answers(predictor, table, progress) for predictor in (one, other)]
-    rows = [i for i in range(len(table)) if all(said[i].probabilities for said, _ in answers)]
+    rows = [
+        i for i in range(len(table)) if all(said.predictions[i].probabilities for said in answers)
+    ]
     evaluations = [
-        _measured(predictor, table, protocol, said, logits, rows)
-        for predictor, (said, logits) in zip((one, other), answers)
+        _measured(predictor, table, protocol, said, rows)
+        for predictor, said in zip((one, other), answers)
     ]
     task = Classification(one.labels)
-    first, second = (task.encode([_top(said[i]) for i in rows]) for said, _ in answers)
+    first, second = (task.encode([_top(said.predictions[i]) for i in rows]) for said in answers)
     return comparison(
         task.encode(targets(table))[rows],
         (first, second),
@@ -260,36 +266,72 @@ def _to_measure(
     return table, protocol
 
 
-def _answers(
-    predictor: BundlePredictor, table: Table, progress: Progress | None
-) -> tuple[list[Prediction], np.ndarray]:
-    """What a model answers, and the logits behind it (n, k), from one run of it."""
+@dataclass(frozen=True)
+class _Said:
+    """What a model says of n rows, from one run of it.
+
+    Attributes:
+        predictions: n answers.
+        logits: (n, k) behind them, NaN for unreadable rows.
+        copied: (n,) bool, copies of training rows; None where the bundle cannot tell.
+    """
+
+    predictions: list[Prediction]
+    logits: np.ndarray
+    copied: np.ndarray | None
+
+
+def _answers(predictor: BundlePredictor, table: Table, progress: Progress | None) -> _Said:
     logits = np.full((len(table), len(predictor.labels)), np.nan, dtype=np.float32)
+    copied = np.zeros(len(table), dtype=bool) if predictor.knows_copies else None
+    waiting: list[Batch] = []
+
+    def look() -> None:
+        if copied is not None and waiting:
+            copied[[row for batch in waiting for row in batch.rows]] = predictor.copies(waiting)
+        waiting.clear()
 
     def run(packets: Iterable[Packet]) -> Iterator[Batch]:
         for batch in predictor.pipeline.run(packets):
             if batch.rows:
                 logits[batch.rows] = batch.values
+                waiting.append(batch)
+            if sum(len(one.rows) for one in waiting) >= _TOGETHER:
+                look()
             yield batch
 
     told = (lambda done, total: progress("evaluate", done, total)) if progress else None
-    return predictor.predict(table.inputs, table.names, told, run), logits
+    predictions = predictor.predict(table.inputs, table.names, told, run)
+    look()
+    return _Said(predictions, logits, copied)
+
+
+def _copied(predictor: BundlePredictor, said: _Said) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Which rows are copies of training rows, and what to know where only some of those are kept.
+
+    Where none is found among some of the training rows, it is not known whether there are any.
+    """
+    if said.copied is None or predictor.reference is None:
+        return None, ()
+    kept = len(predictor.reference)
+    learned = page.read(predictor.files.read("report.html").decode("utf-8", "replace")).n_train
+    if kept >= learned:
+        return said.copied, ()
+    note = f"copies of training rows were looked for among {kept:,} of the {learned:,}: there may be more"
+    return (said.copied if said.copied.any() else None), (note,)
 
 
 def _measured(
-    predictor: BundlePredictor,
-    table: Table,
-    protocol: str,
-    predictions: Sequence[Prediction],
-    logits: np.ndarray,
-    rows: Sequence[int],
+    predictor: BundlePredictor, table: Table, protocol: str, said: _Said, rows: Sequence[int]
 ) -> Evaluation:
     """Measure predictions; the rows that are not in `rows` are listed as skipped."""
     task, decision = Classification(predictor.labels), predictor.decision
+    predictions = said.predictions
     p = np.array([[predictions[i].probabilities[label] for label in task.labels] for i in rows])
     measured = set(rows)
     left_out = [one for i, one in enumerate(predictions) if i not in measured]
     withholds = decision.abstain_below > 0 or decision.familiar_above is not None
+    copied, notes = _copied(predictor, said)
     return measure(
         p.reshape(len(rows), len(task.labels)),
         task.encode(targets(table))[list(rows)],
@@ -299,11 +341,13 @@ def _measured(
         rng=generator(0, 2),
         decision=decision,
         skipped=(*table.skipped, *(Skipped(one.input, _why(one)) for one in left_out)),
+        notes=notes,
         unseen=unseen(table, task),
-        logits=logits[list(rows)],
+        logits=said.logits[list(rows)],
         withheld=[predictions[i].reason if predictions[i].abstained else "" for i in rows]
         if withholds
         else None,
+        leaked=None if copied is None else copied[list(rows)],
     )
 
 

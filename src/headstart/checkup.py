@@ -5,9 +5,7 @@ The same stages as at the beginning of `fit`, with the same store: a later fit c
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,15 @@ from headstart.data import table as tables
 from headstart.data.sources import columns_of
 from headstart.errors import ConfigError, DataError
 from headstart.evaluation import copies, duplicates, suspects
-from headstart.features.extract import How, extract
+from headstart.features.extract import How
 from headstart.features.precision import PRECISIONS, settle
 from headstart.features.prints import prints
 from headstart.features.store import Store
 from headstart.fit_rows import joined, targets
 from headstart.methods import METHODS
 from headstart.methods.probe import Config as ProbeConfig
-from headstart.model import Progress
 from headstart.report.diagnosis import Checkup
+from headstart.stages import Stages, readable
 from headstart.tasks.classification import Classification
 from headstart.types import Backbone, Features, Finding, Table
 
@@ -92,22 +90,11 @@ class _Seen:
 
 
 class Checking:
-    """One call of `doctor`, with the time each stage took."""
+    """One call of `doctor`."""
 
-    def __init__(self, config: CheckupConfig, progress: Progress) -> None:
-        self.config, self.progress = config, progress
-        self.seconds: dict[str, float] = {}
+    def __init__(self, config: CheckupConfig, stages: Stages) -> None:
+        self.config, self.stages = config, stages
         self.notes: list[str] = []
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Tell the user of a stage, and add its time to `seconds`."""
-        started = time.perf_counter()
-        self.progress(name, 0, 0)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def run(self, data: Any, test: Any) -> Checkup:
         """Look at the data.
@@ -119,11 +106,11 @@ class Checking:
         Raises:
             HeadstartError: with what is wrong, where, and how to mend it.
         """
-        with self.stage("read"):
+        with self.stages.enter("read"):
             table, given = read(data, test, self.config)
         for sentence in table.notes:
-            self._say(sentence)
-        with self.stage("bytes"):
+            self.stages.say(sentence)
+        with self.stages.enter("bytes"):
             findings = [
                 *leaking.leaking_columns(None if data is table else columns_of(data), table),
                 *doctor.examine(table, doctor.duplicate_groups(table)),
@@ -136,12 +123,12 @@ class Checking:
             computed = seen.features.computed + (tested.features.computed if tested else 0)
             findings += self._examine(seen, tested)
         elif table.modality == "image":
-            with self.stage("prints"):
+            with self.stages.enter("prints"):
                 findings += doctor.pictures(table, _prints(table))
         findings += self._leaks(table, given, seen, tested)
         order = {"error": 0, "warning": 1, "info": 2}
         findings.sort(key=lambda finding: order[finding.severity])
-        with self.stage("plan"):
+        with self.stages.enter("plan"):
             proposed = plan.make(table, findings)
         skipped = (*table.skipped, *(given.skipped if given is not None else ()))
         for one in (seen, tested):
@@ -156,60 +143,46 @@ class Checking:
             plan=proposed,
             skipped=skipped,
             notes=(*table.notes, *self.notes),
-            seconds=dict(self.seconds),
+            seconds=dict(self.stages.seconds),
             backbone=name,
             computed=computed,
             tested=len(given) if given is not None else len(_test_rows(table)),
         )
 
-    def _say(self, sentence: str) -> None:
-        self.progress(sentence, 0, 0)
-
     def _look(self, table: Table, given: Table | None) -> tuple[_Seen, _Seen | None, Backbone]:
         """Features and prints, as `fit` computes them."""
         config = self.config
-        with self.stage("backbone"):
-            backbone = backbone_for(table, config.backbone, offline=config.offline, say=self._say)
-        with self.stage("features"):
+        with self.stages.enter("backbone"):
+            backbone = backbone_for(
+                table, config.backbone, offline=config.offline, say=self.stages.say
+            )
+        with self.stages.enter("features"):
             store = Store()
             how = How(config.engine, cluster=config.cluster or "")
-            backbone, less, _ = settle(table, backbone, store, how, config.precision, self._say)
+            backbone, less, _ = settle(
+                table, backbone, store, how, config.precision, self.stages.say
+            )
             seen = self._seen(table, backbone, store, less)
             tested = self._seen(given, backbone, store, how) if given is not None else None
             store.trim()
         return seen, tested, backbone
 
     def _seen(self, table: Table, backbone: Backbone, store: Store, how: How) -> _Seen:
-        features = extract(
-            table,
-            backbone,
-            store=store,
-            how=how,
-            progress=lambda done, total: self.progress("features", done, total),
-            say=self._say,
-        )
-        rows = np.flatnonzero(features.readable)
-        if not len(rows):
-            reasons = ", ".join(sorted({skip.reason for skip in features.skipped})[:3])
-            raise DataError(
-                f"None of the {len(table)} inputs of {table.source} can be read ({reasons}).",
-                fix="check that the paths and the files are right",
-            )
+        rows, features = readable(table, backbone, store, how, self.stages)
         looks = prints(table, store)
-        kept = replace(features, values=features.values[rows], readable=features.readable[rows])
-        return _Seen(table.take(rows), rows, kept, None if looks is None else looks[rows])
+        return _Seen(table.take(rows), rows, features, None if looks is None else looks[rows])
 
     def _examine(self, seen: _Seen, tested: _Seen | None) -> list[Finding]:
         """What features and prints tell about the rows to learn from."""
         found = [*seen.features.findings, *(tested.features.findings if tested else ())]
         if seen.prints is not None:
             found += _renumbered(doctor.pictures(seen.table, seen.prints), seen.rows)
-        with self.stage("duplicates"):
+        with self.stages.enter("duplicates"):
             exact = doctor.duplicate_groups(seen.table)
             groups = duplicates.near_groups(
                 seen.table, seen.features.values, prints=seen.prints, exact=exact
             )
-        with self.stage("suspects"):
+        with self.stages.enter("suspects"):
             try:
                 split = splitting.make_split(
                     seen.table,
@@ -246,7 +219,7 @@ class Checking:
         inner = np.array(_test_rows(table), dtype=np.int64)
         if given is None and not len(inner):
             return []
-        with self.stage("leaks"):
+        with self.stages.enter("leaks"):
             learn = np.setdiff1d(np.arange(len(table)), inner)
             if given is None:
                 return _leak(table, learn, table, inner, seen, seen)

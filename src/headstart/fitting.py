@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import platform
-import shlex
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import headstart
 from headstart.backbones.choose import backbone_for
-from headstart.bundle import save as bundle
 from headstart.bundle.earlier import known_head
 from headstart.compute import generator
 from headstart.data import doctor, leaking
@@ -29,10 +19,11 @@ from headstart.evaluation import baselines, calibrate, duplicates, familiarity
 from headstart.evaluation.learning import learning_curve
 from headstart.evaluation.measure import measure
 from headstart.evaluation.repeats import repeats
-from headstart.features.extract import How, extract, rows_of
+from headstart.features.extract import How, rows_of
 from headstart.features.precision import settle
 from headstart.features.prints import prints
 from headstart.features.store import Store
+from headstart.fit_bundle import Fitted, bundled, report_of
 from headstart.fit_config import FitConfig
 from headstart.fit_rows import (
     Learned,
@@ -44,14 +35,13 @@ from headstart.fit_rows import (
     test_rows,
     unseen,
 )
-from headstart.hashing import hash_parts
 from headstart.methods import METHODS
-from headstart.model import Model, Progress, TemporaryFolder
-from headstart.report import card, content, mistakes, page
+from headstart.model import Model
 from headstart.runtime.decide import probabilities, reasons
 from headstart.runtime.familiar import Reference
 from headstart.runtime.familiar import familiarity as alike
 from headstart.solver_rows import rotate
+from headstart.stages import Stages, readable
 from headstart.tasks.classification import Classification
 from headstart.types import (
     Backbone,
@@ -59,32 +49,18 @@ from headstart.types import (
     Decision,
     Evaluation,
     Features,
-    Finding,
     Head,
     LearningCurve,
     Repeats,
     Table,
 )
 
-_CHECKED_INPUTS = 8  # held-out inputs that a bundle is checked on
-
 
 class Fitting:
-    """One call of `fit`: the rooms in their order, with the time each took."""
+    """One call of `fit`: the rooms in their order."""
 
-    def __init__(self, config: FitConfig, progress: Progress, title: str) -> None:
-        self.config, self.progress, self.title = config, progress, title
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Tell the user of a stage, and add its time to `seconds`."""
-        started = time.perf_counter()
-        self.progress(name, 0, 0)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+    def __init__(self, config: FitConfig, stages: Stages, title: str) -> None:
+        self.config, self.stages, self.title = config, stages, title
 
     def run(self, data: Any, test: Any) -> Model:
         """Fit and measure; the model lies in a temporary bundle that was checked.
@@ -97,24 +73,24 @@ class Fitting:
             HeadstartError: with what is wrong, where, and how to mend it.
         """
         config = self.config
-        with self.stage("read"):
+        with self.stages.enter("read"):
             table, given = self._read(data, test)
         for sentence in table.notes:  # the guess is shown before the work, not after it
-            self.progress(sentence, 0, 0)
-        with self.stage("backbone"):
+            self.stages.say(sentence)
+        with self.stages.enter("backbone"):
             backbone = backbone_for(
                 table,
                 config.backbone,
                 offline=config.offline,
-                say=self._say,
+                say=self.stages.say,
             )
         if backbone.why:
-            self.progress(f"{backbone.name}: {backbone.why}", 0, 0)
-        with self.stage("features"):
+            self.stages.say(f"{backbone.name}: {backbone.why}")
+        with self.stages.enter("features"):
             store = Store()
             how = How(config.engine, cluster=config.cluster or "")
             backbone, less, precise = settle(
-                table, backbone, store, how, config.precision, self._say
+                table, backbone, store, how, config.precision, self.stages.say
             )
             table, features = self._extract(table, backbone, store, less)
             # what is measured is computed in full, as the bundle will compute it
@@ -122,7 +98,7 @@ class Fitting:
                 self._extract(given, backbone, store, how) if given else (None, None)
             )
             store.trim()
-        with self.stage("split"):
+        with self.stages.enter("split"):
             looks = prints(table, store)
             exact = doctor.duplicate_groups(table)
             groups = joined(
@@ -155,9 +131,9 @@ class Fitting:
             None if looks is None else looks[split.train],
         )
         measured = Measured(tested, test_features, test_looks)
-        with self.stage("fit"):
+        with self.stages.enter("fit"):
             candidate, task, decision, reference = self._learn(learned, backbone)
-        with self.stage("doctor"):
+        with self.stages.enter("doctor"):
             columns = None if data is table else columns_of(data)
             twins, about = look(learned, measured, candidate, task)
             findings = (
@@ -168,52 +144,38 @@ class Fitting:
                 *precise,
                 *features.findings,
             )
-        with self.stage("evaluate"):
-            test_codes = task.encode(targets(tested))
+        with self.stages.enter("evaluate"):
             logits = test_features.values @ candidate.head.weight + candidate.head.bias
             evaluation = self._evaluate(
                 task, learned, measured, logits, candidate, decision, reference, twins
             )
         if config.repeats:
-            with self.stage("repeats"):
+            with self.stages.enter("repeats"):
                 evaluation = dataclasses.replace(
                     evaluation, repeats=self._repeats(table, features, groups, task)
                 )
-        with self.stage("report"):
-            report = content.build(
-                title=self.title or _title(table),
-                table=table,
-                split=split,
-                test=tested,
-                features_skipped=(*features.skipped, *(test_features.skipped if given else ())),
-                backbone=backbone,
-                candidate=candidate,
-                evaluation=evaluation,
-                decision=decision,
-                findings=findings,
-                mistakes=mistakes.worst(
-                    tested, probabilities(logits, decision), test_codes, task.labels
-                ),
-                seconds=dict(self.seconds),
-                command=_command(),
-                version=headstart.__version__,
-                created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
-            )
-        with self.stage("save"):
-            return self._bundle(
-                report,
-                table,
-                tested,
-                backbone,
-                candidate,
-                task,
-                decision,
-                evaluation,
-                logits,
-                findings,
-                reference,
-                {"engine": features.engine or "store", "precision": less.precision},
-            )
+        fitted = Fitted(
+            table,
+            split,
+            tested,
+            (*features.skipped, *(test_features.skipped if given else ())),
+            backbone,
+            candidate,
+            task,
+            decision,
+            evaluation,
+            findings,
+            reference,
+            logits,
+            {
+                "engine": features.engine or "store",
+                "precision": "int8" if config.precision == "int8" else less.precision,
+            },
+        )
+        with self.stages.enter("report"):
+            report = report_of(fitted, self.title, self.stages.seconds)
+        with self.stages.enter("save"):
+            return bundled(fitted, report, config, self.stages.seconds)
 
     def _read(self, data: Any, test: Any) -> tuple[Table, Table | None]:
         config = self.config
@@ -246,29 +208,12 @@ class Fitting:
         )
         return table, test_rows(given)
 
-    def _say(self, sentence: str) -> None:
-        self.progress(sentence, 0, 0)
-
     def _extract(
         self, table: Table, backbone: Backbone, store: Store, how: How
     ) -> tuple[Table, Features]:
         """Features of the readable rows, and the table without the others."""
-        features = extract(
-            table,
-            backbone,
-            store=store,
-            how=how,
-            progress=lambda done, total: self.progress("features", done, total),
-            say=self._say,
-        )
-        rows = np.flatnonzero(features.readable)
-        if not len(rows):
-            reasons = ", ".join(sorted({skip.reason for skip in features.skipped})[:3])
-            raise DataError(
-                f"None of the {len(table)} inputs of {table.source} can be read ({reasons}).",
-                fix="check that the paths and the files are right",
-            )
-        return table.take(rows), rows_of(features, rows)
+        rows, features = readable(table, backbone, store, how, self.stages)
+        return table.take(rows), features
 
     def _learn(
         self, learned: Learned, backbone: Backbone
@@ -419,76 +364,3 @@ class Fitting:
         return repeats(
             table, features.values, groups, len(task.labels), fit, seeds, self.config.test_size
         )
-
-    def _bundle(
-        self,
-        report: content.Report,
-        table: Table,
-        tested: Table,
-        backbone: Backbone,
-        candidate: Candidate,
-        task: Classification,
-        decision: Decision,
-        evaluation: Evaluation,
-        logits: np.ndarray,
-        findings: tuple[Finding, ...],
-        reference: Reference,
-        computed: dict[str, str],
-    ) -> Model:
-        holder = TemporaryFolder()
-        folder = holder.path / "model"
-        bundle.write_folder(
-            folder,
-            task=task,
-            backbone=backbone,
-            head=candidate.head,
-            decision=decision,
-            evaluation=evaluation,
-            provenance={
-                "features": computed,
-                "method": {"name": candidate.method, "chosen": dict(candidate.chosen)},
-                "data": {
-                    "source": table.source,
-                    "rows": len(table),
-                    "fingerprint": hash_parts(
-                        part for pair in zip(table.names, targets(table)) for part in pair
-                    ),
-                    "roles": dataclasses.asdict(table.roles),
-                },
-                "versions": _versions(),
-                "seed": self.config.seed,
-                "command": report.command,
-                "created": report.created,
-            },
-            report=page.render(report, self.config.lang),
-            card=card.model_card(report),
-            reference=reference,
-        )
-        some = np.linspace(0, len(tested) - 1, min(len(tested), _CHECKED_INPUTS)).astype(int)
-        predictor = bundle.check(folder, [tested.inputs[i] for i in some], logits[some])
-        return Model(
-            predictor, folder, report, evaluation, findings, dict(self.seconds), _holder=holder
-        )
-
-
-def _title(table: Table) -> str:
-    return Path(table.source).stem or table.source
-
-
-def _command() -> str:
-    """The command line that made this, or how Python was called, without machine paths."""
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    if program in ("headstart", "__main__.py", "headstart.exe"):
-        return "headstart " + shlex.join(sys.argv[1:])
-    return "headstart.fit(...)"
-
-
-def _versions() -> dict[str, str]:
-    import onnxruntime
-
-    return {
-        "headstart": headstart.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "onnxruntime": onnxruntime.__version__,
-    }

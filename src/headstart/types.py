@@ -403,7 +403,8 @@ class Evaluation:
         answered: what was answered, where the model withholds answers.
         learning: how the accuracy grows with the labels.
         repeats: the scores over several splits, where they were asked for.
-        leaked: how many measured rows, or rows very like them, were also learned from.
+        leaked: how many measured rows, or rows very like them, were also learned from; None where that
+            was not or cannot be found out.
         without_leaked: the metrics without those rows; empty where there are none.
     """
 
@@ -424,7 +425,7 @@ class Evaluation:
     answered: Answered | None = None
     learning: LearningCurve | None = None
     repeats: Repeats | None = None
-    leaked: int = 0
+    leaked: int | None = None
     without_leaked: Mapping[str, Metric] = field(default_factory=dict)
 
 

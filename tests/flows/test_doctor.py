@@ -42,7 +42,8 @@ def test_look_plan_edit_apply_fit(run, messy, tmp_path):
     assert status == 0, err
     assert "labels are probably wrong" in printed
     assert "reviews.csv:12: " in printed
-    assert f"$ headstart doctor {messy} --apply plan.csv" in printed
+    assert f"$ headstart doctor {messy} --apply {plan} --out cleaned.csv" in printed
+    assert "--fix" not in printed  # it is written
     assert str(plan) in err
     with plan.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))

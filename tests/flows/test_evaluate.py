@@ -69,6 +69,75 @@ def test_json_has_what_is_known_of_trust(run, two, fresh):
     assert told["leaked"] == 0
 
 
+def _with_copies(source, fresh):
+    """Data to measure on that holds two of the training rows."""
+    if source.is_dir():
+        for name in ("red", "blue"):
+            content = (source / name / f"{name}00.png").read_bytes()
+            (fresh / name / "copy.png").write_bytes(content)
+        return fresh
+    lines = source.read_text("utf-8").splitlines()
+    more = [
+        f"{words} as never before,{label}"
+        for words, label in (("lovely", "good"), ("awful", "bad"))
+    ]
+    fresh = source.with_name("fresh.csv")
+    fresh.write_text("\n".join([*lines[:3], *more]) + "\n", "utf-8")
+    return fresh
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_copies_of_training_rows_are_counted(run, photos, reviews, fresh, tmp_path, kind):
+    source = photos if kind == "image" else reviews
+    other = _other(source, tmp_path)  # all of the data is learned from
+    bundle = hs.fit(source, test=other, backbone=f"tiny:{kind}").save(tmp_path / "m.headstart")
+    data = _with_copies(source, fresh)
+    status, out, err = run("evaluate", bundle, data, "--json", "--quiet")
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["leaked"] == 2
+    assert told["n"] == (38 if kind == "image" else 4)
+    assert set(told["without_leaked"]) == set(told["metrics"])
+    assert "also learned from" in run("evaluate", bundle, data, "--quiet")[1]
+
+
+def _other(source, tmp_path):
+    if source.is_dir():
+        rng = np.random.default_rng(9)
+        for name, colour in COLOURS.items():
+            for i in range(3):
+                paint(tmp_path / "other" / name / f"{i}.png", np.array(colour) * 0.5 + 60, rng)
+        return tmp_path / "other"
+    path = tmp_path / "other.csv"
+    path.write_text("text,label\nso happy today,good\nso useless today,bad\n")
+    return path
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_sample_of_the_training_rows_knows_some_copies_only(two, photos, fresh, found):
+    model = hs.load(two[0])
+    reference = model.predictor.reference
+    some = np.arange(10)
+    model.predictor.reference = dataclasses.replace(
+        reference,
+        features=reference.features[some],
+        codes=reference.codes[some],
+        names=reference.names[:10],
+    )
+    evaluation = hs.evaluate(model, photos if found else fresh)
+    assert evaluation.leaked == (10 if found else None)
+    assert f"among 10 of the {len(reference)}: there may be more" in evaluation.notes[-1]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8", None])
+def test_copies_are_not_counted_where_they_cannot_be_known(two, photos, precision):
+    model = hs.load(two[0])
+    model.predictor.files.manifest["features"] = {"precision": precision}
+    assert hs.evaluate(model, photos).leaked is None
+    model.predictor.files.manifest.pop("features")
+    assert hs.evaluate(model, photos).leaked is None
+
+
 def test_before_calibration_is_the_plain_softmax_of_the_logits(two, fresh):
     from headstart.data import table as tables
     from headstart.evaluation.reliability import reliability

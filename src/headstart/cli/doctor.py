@@ -82,7 +82,7 @@ def _doctor(
     if json:
         result_json({**found.to_json(), "fix": fix})
     else:
-        result(terminal.summary(found, lang, _width(), colour=_colour(), data=data))
+        result(terminal.summary(found, lang, _width(), colour=_colour(), data=data, plan=fix or ""))
     if fix is not None:
         say(terminal.written(fix, lang))
     finish(len(found.skipped), strict)

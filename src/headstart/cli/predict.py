@@ -11,6 +11,7 @@ import typer
 
 from headstart.cli.show import Progress, command, finish, result, result_json, say
 from headstart.data import table as tables
+from headstart.data.cells import safe
 from headstart.manifest import atomic_write
 from headstart.runtime.predictor import BundlePredictor, Run
 from headstart.types import Prediction, Table
@@ -111,17 +112,12 @@ def _csv(table: Table, predictions: Sequence[Prediction]) -> str:
     writer.writerow([*COLUMNS, "row"] if rows else COLUMNS)
     for place, one in zip(table.names, predictions):
         cells: list[Any] = [
-            _safe(one.input),
-            _safe(one.label or ""),
+            safe(one.input),
+            safe(one.label or ""),
             "" if one.probability is None else f"{one.probability:.6f}",
-            _safe("|".join(one.set)),
+            safe("|".join(one.set)),
             "true" if one.abstained else "false",
             one.reason,
         ]
-        writer.writerow([*cells, _safe(place)] if rows else cells)
+        writer.writerow([*cells, safe(place)] if rows else cells)
     return buffer.getvalue()
-
-
-def _safe(cell: str) -> str:
-    """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection)."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

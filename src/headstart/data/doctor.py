@@ -14,6 +14,7 @@ import numpy as np
 from headstart.errors import UnreadableInput
 from headstart.preprocess import image, likeness
 from headstart.types import Finding, Roles, Table
+from headstart.wording import counted, share
 
 _FEW = 5  # rows; a class with fewer is hardly learned and not measured
 _IMBALANCE = 10  # largest class over smallest
@@ -121,7 +122,8 @@ def _duplicates(table: Table, groups: np.ndarray) -> list[Finding]:
     extra = len(rows) - len(same)
     names = tuple(table.names[row] for row in rows)
     message = (
-        f"{extra:,} of {len(table):,} rows repeat another row ({len(same):,} groups of equal rows)."
+        f"{share(extra, len(table), 'row', 'repeats', 'repeat')} another row "
+        f"({counted(len(same), 'group', 'groups')} of equal rows)."
     )
     findings = [
         Finding("duplicates", "warning" if extra * 20 > len(table) else "info", message,
@@ -155,7 +157,7 @@ def _no_letters(table: Table) -> list[Finding]:
         return []
     names = tuple(table.names[row] for row in rows)
     return [
-        Finding("no-letters", "info", f"{len(rows):,} texts hold no letters, e.g. {names[0]}.",
+        Finding("no-letters", "info", f"{counted(len(rows), 'text holds', 'texts hold')} no letters, e.g. {names[0]}.",
                 "look at them: is it the right column? What says nothing is better removed", names,
                 numbers=tuple(rows))
     ]  # fmt: skip
@@ -174,7 +176,8 @@ def _lengths(table: Table) -> list[Finding]:
     names = tuple(table.names[row] for row in rows)
     usual = int(np.median(lengths))
     message = (
-        f"{len(rows):,} texts are far longer or shorter than the others ({usual:,} characters), "
+        f"{counted(len(rows), 'text is', 'texts are')} far longer or shorter than the others "
+        f"({counted(usual, 'character', 'characters')}), "
         f"e.g. {names[0]} with {lengths[rows[0]]:,}."
     )
     fix = "look at them: several texts in one cell, or a cut one?"
@@ -215,7 +218,8 @@ def pictures(table: Table, prints: np.ndarray) -> tuple[Finding, ...]:
     if flat:
         names = tuple(table.names[row] for row in flat)
         findings.append(
-            Finding("blank", "warning", f"{len(flat):,} pictures are of one colour, e.g. {names[0]}.",
+            Finding("blank", "warning",
+                    f"{counted(len(flat), 'picture is', 'pictures are')} of one colour, e.g. {names[0]}.",
                     "remove them, or make them again", names, confidence=1.0, numbers=tuple(flat))
         )  # fmt: skip
     sides = likeness.sizes(prints)
@@ -227,8 +231,8 @@ def pictures(table: Table, prints: np.ndarray) -> tuple[Finding, ...]:
         names = tuple(table.names[row] for row in rows)
         width, height = sides[rows[0]]
         message = (
-            f"{len(rows):,} pictures are far larger or smaller than the others, e.g. {names[0]} with "
-            f"{width} x {height} pixels."
+            f"{counted(len(rows), 'picture is', 'pictures are')} far larger or smaller than the others, "
+            f"e.g. {names[0]} with {width} x {height} pixels."
         )
         fix = "look at them: thumbnails, scans of whole pages?"
         findings.append(Finding("sizes", "info", message, fix, names, numbers=tuple(rows)))
@@ -251,14 +255,15 @@ def _classes(table: Table) -> list[Finding]:
     if single:
         findings.append(
             Finding("single-rows", "warning",
-                    f"{len(single):,} classes have a single row and cannot be measured: {_some(single)}.",
+                    f"{counted(len(single), 'class has', 'classes have')} a single row and cannot be measured: "
+                    f"{_some(single)}.",
                     "add examples of these classes, or merge them with others",
                     _names_of(table, set(single)))
         )  # fmt: skip
     if small:
         findings.append(
             Finding("small-classes", "warning",
-                    f"{len(small):,} classes have fewer than {_FEW} rows: {_some(small)}.",
+                    f"{counted(len(small), 'class has', 'classes have')} fewer than {_FEW} rows: {_some(small)}.",
                     "add examples of these classes, or merge them with others",
                     _names_of(table, set(small)))
         )  # fmt: skip
@@ -275,7 +280,7 @@ def _classes(table: Table) -> list[Finding]:
 
 def _skipped(table: Table) -> list[Finding]:
     n = len(table.skipped)
-    share = n / max(1, n + len(table))
+    part = n / max(1, n + len(table))
     if not n:
         return []
     reasons = Counter(entry.reason for entry in table.skipped).most_common(3)
@@ -283,8 +288,8 @@ def _skipped(table: Table) -> list[Finding]:
     return [
         Finding(
             "skipped",
-            "warning" if share > _MANY_SKIPPED else "info",
-            f"{n:,} of {n + len(table):,} inputs were left out while reading: {listed}.",
+            "warning" if part > _MANY_SKIPPED else "info",
+            f"{share(n, n + len(table), 'input', 'was', 'were')} left out while reading: {listed}.",
             "mend these inputs or remove them",
             tuple(entry.input for entry in table.skipped),
         )
@@ -321,7 +326,9 @@ def leaks(train: Table, test: Table) -> tuple[Finding, ...]:
     leaked = repeated(train, test).tolist()
     if not leaked:
         return ()
-    message = f"{len(leaked):,} of {len(test):,} test rows are also among the training rows."
+    message = (
+        f"{share(len(leaked), len(test), 'test row', 'is', 'are')} also among the training rows."
+    )
     return (
         Finding("leak", "error", message, "remove them from the training or the test data",
                 tuple(test.names[row] for row in leaked)),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from headstart.data.cells import plain, safe
 from headstart.data.delimited import decode, guess_delimiter
 from headstart.errors import DataError, UnreadableInput
 from headstart.hashing import hash_parts
@@ -26,7 +27,6 @@ ACTIONS: tuple[Action, ...] = ("keep", "drop", "relabel")
 SURE = 0.9
 """From here on a probably wrong label is proposed to be changed; below, it is listed and kept."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DROPPED = {
     "duplicates",
     "blank",
@@ -152,19 +152,6 @@ def fingerprint(table: Table, row: int) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def safe(cell: str) -> str:
-    """A cell that a spreadsheet would run as a formula gets a leading apostrophe (OWASP, CSV injection).
-
-    So does one that begins with an apostrophe, so that `plain` gives every cell back.
-    """
-    return f"'{cell}" if cell[:1] in (*_FORMULA, "'") and cell else cell
-
-
-def plain(cell: str) -> str:
-    """The inverse of `safe`."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in (*_FORMULA, "'") and cell[1:] else cell
 
 
 def write(path: str | Path, plan: Sequence[PlanRow]) -> None:

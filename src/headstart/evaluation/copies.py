@@ -10,6 +10,7 @@ import numpy as np
 from headstart.data import doctor
 from headstart.evaluation import duplicates
 from headstart.types import Finding, Table
+from headstart.wording import counted, share
 
 Two = tuple["np.ndarray | None", "np.ndarray | None"]
 """Something of the training rows, and the same of the test rows; None where it is not known."""
@@ -38,7 +39,8 @@ def within(table: Table, exact: np.ndarray, groups: np.ndarray) -> list[Finding]
     names = tuple(table.names[row] for row in rows)
     what = "pictures" if table.modality == "image" else "texts"
     message = (
-        f"{len(rows):,} {what} are copies of each other but for small changes ({len(near):,} groups), "
+        f"{len(rows):,} {what} are copies of each other but for small changes "
+        f"({counted(len(near), 'group', 'groups')}), "
         f"e.g. {names[0]} and {names[1]}."
     )
     found = [
@@ -119,8 +121,8 @@ def across(
     near_test = np.union1d(near_test, of_train[near_train])
     found = []
     for kind, measured, learned, copied in (
-        ("leak", exact_test, exact_train, "are also among"),
-        ("near-leak", near_test, near_train, "are nearly the same as some of"),
+        ("leak", exact_test, exact_train, "also among"),
+        ("near-leak", near_test, near_train, "nearly the same as some of"),
     ):
         if not len(measured):
             continue
@@ -128,7 +130,7 @@ def across(
             Finding(
                 kind,
                 "error",
-                f"{len(measured):,} of {len(test):,} test rows {copied} the training rows.",
+                f"{share(len(measured), len(test), 'test row', 'is', 'are')} {copied} the training rows.",
                 "remove their copies from the training rows: headstart doctor --fix plan.csv lists them",
                 tuple(train.names[row] for row in learned),
                 confidence=1.0 if kind == "leak" else None,

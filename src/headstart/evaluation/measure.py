@@ -97,7 +97,8 @@ def measure(
             the probabilities themselves stand for it.
         withheld: n reasons why the answer is withheld, "" where it is given; None where the model
             withholds none. The scores count all rows, withheld or not.
-        leaked: (n,) bool, rows that were also learned from; the scores are given without them too.
+        leaked: (n,) bool, rows that were also learned from; the scores are given without them too. None
+            where that is not known.
 
     Raises:
         DataError: no row is left to measure on.
@@ -130,7 +131,7 @@ def measure(
         reliability=reliability(p, truth, before=before, rng=rng),
         risk=risk_curve(p, truth),
         answered=_answered(p.argmax(axis=1) == truth, withheld, known),
-        leaked=int(seen.sum()),
+        leaked=None if leaked is None else int(seen.sum()),
         without_leaked=scores(p[~seen], truth[~seen], len(names), rng, resamples)
         if 0 < seen.sum() < len(seen)
         else {},

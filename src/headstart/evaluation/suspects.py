@@ -28,6 +28,7 @@ from headstart.evaluation.duplicates import MOST
 from headstart.evaluation.near_pictures import unit
 from headstart.metrics import softmax
 from headstart.types import Finding, Table
+from headstart.wording import counted, share
 
 NEIGHBOURS = (10, 50)
 """Neighbours that are heard: a twentieth of the rows, within these bounds."""
@@ -265,10 +266,9 @@ def _wrong(table: Table, doubts: Doubts, labels: Sequence[str]) -> list[Finding]
         return []
     sure = [float(doubts.wrong[row]) for row in rows]
     first = rows[0]
-    n = len(table)
     assert table.targets is not None
     message = (
-        f"{len(rows):,} of {n:,} labels are probably wrong, e.g. {table.names[first]} is "
+        f"{share(len(rows), len(table), 'label', 'is', 'are')} probably wrong, e.g. {table.names[first]} is "
         f"{table.targets[first]!r} and looks like {labels[doubts.other[first]]!r}."
     )
     return [
@@ -316,12 +316,13 @@ def _far(table: Table, near: Near, codes: np.ndarray) -> list[Finding]:
     rows = far_rows(near, np.asarray(codes))
     if not len(rows):
         return []
-    what = "pictures" if table.modality == "image" else "texts"
+    what = "picture" if table.modality == "image" else "text"
+    told = counted(len(rows), f"{what} is", f"{what}s are")
     return [
         Finding(
             "far-out",
             "info",
-            f"{len(rows):,} {what} are unlike all others, e.g. {table.names[rows[0]]}.",
+            f"{told} unlike all others, e.g. {table.names[rows[0]]}.",
             "look at them: do they belong here?",
             tuple(table.names[row] for row in rows),
             numbers=tuple(int(row) for row in rows),

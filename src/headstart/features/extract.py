@@ -20,6 +20,7 @@ from headstart.hashing import hash_parts
 from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
 from headstart.solver_rows import release
 from headstart.types import Backbone, Features, Finding, Skipped, Table
+from headstart.wording import counted
 
 Progress = Callable[[int, int], None]
 
@@ -28,10 +29,16 @@ _WRITE = 512  # rows written together, as each write waits for the disk ...
 _WRITE_SECONDS = 2.0  # ... but a run that is killed loses no more than so much work
 _IN_MEMORY = 512 * 2**20  # bytes of features; more lie in a file
 
+# kind -> what follows 1, what follows any other number, what to do
 _NOTES = {
-    "animated": ("{n} animated pictures: only their first frame is used", ""),
+    "animated": (
+        "animated picture: only its first frame is used",
+        "animated pictures: only their first frame is used",
+        "",
+    ),
     "truncated": (
-        "{n} texts are longer than the backbone reads ({limit} tokens): their ends are not seen",
+        "text is longer than the backbone reads ({limit} tokens): its end is not seen",
+        "texts are longer than the backbone reads ({limit} tokens): their ends are not seen",
         "put what matters first, or split the texts",
     ),
 }
@@ -250,10 +257,10 @@ class _Run:
         limit = next(
             (s["max_length"] for s in self.backbone.preprocess.steps if "max_length" in s), 0
         )
-        for kind, (message, fix) in sorted(_NOTES.items()):
+        for kind, (one, many, fix) in sorted(_NOTES.items()):
             rows = [row for row in sorted(self.notes) if self.notes[row] == kind]
             if rows:
-                told = message.format(n=len(rows), limit=limit)
+                told = counted(len(rows), one, many).format(limit=limit)
                 yield Finding(kind, "info", told, fix, tuple(self.table.names[row] for row in rows))
 
     def _warnings(self) -> Iterator[Finding]:

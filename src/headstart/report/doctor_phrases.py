@@ -67,6 +67,10 @@ PHRASES: dict[str, tuple[str, str]] = {
         "|A plan for {n:,} rows: {drop:,} to drop, {relabel:,} to relabel, {keep:,} to look at.",
         "可处理 {n:,} 行：建议删除 {drop:,} 行，改标签 {relabel:,} 行，查看 {keep:,} 行。"),
     "plan.write": ("write it, look at it, change it:", "写出方案，查看并修改："),
+    "plan.look": (
+        "look through the file in a spreadsheet; where you disagree, change the column action: "
+        "keep, drop or relabel",
+        "用电子表格查看该文件；若不同意，修改 action 列：keep（保留）、drop（删除）或 relabel（改标签）"),
     "plan.apply": ("then write a cleaned copy:", "然后写出清洗后的副本："),
     "plan.written": ("The plan is written: {path}", "方案已写入：{path}"),
     "untouched": ("The data itself is not changed.", "原始数据不会被改动。"),

@@ -43,7 +43,13 @@ class _Say:
 
 
 def summary(
-    checkup: Checkup, lang: str = "en", width: int = 80, *, colour: bool = False, data: str = ""
+    checkup: Checkup,
+    lang: str = "en",
+    width: int = 80,
+    *,
+    colour: bool = False,
+    data: str = "",
+    plan: str = "",
 ) -> str:
     """What the doctor found, for a terminal.
 
@@ -53,6 +59,7 @@ def summary(
         width: columns of the terminal; Chinese characters take two.
         colour: whether the terminal shows colours.
         data: what the user typed as DATA, for the commands at the end.
+        plan: where the plan was written; empty where it was not, and how to write it is told.
 
     Raises:
         ConfigError: there is no such language.
@@ -66,7 +73,7 @@ def summary(
         lines += _finding(finding, number, broad, labels, say, width)
     if not checkup.findings:
         lines.append(" " * _INDENT + say("healthy"))
-    lines += _next(checkup, say, data or checkup.source, width)
+    lines += _next(checkup, say, data or checkup.source, plan, width)
     return "\n".join(line.replace("\u00a0", " ").rstrip() for line in lines)
 
 
@@ -156,19 +163,20 @@ def _examples(finding: Finding, labels: dict[int, str], say: _Say) -> list[str]:
     return shown
 
 
-def _next(checkup: Checkup, say: _Say, data: str, width: int) -> list[str]:
+def _next(checkup: Checkup, say: _Say, data: str, plan: str, width: int) -> list[str]:
     if not checkup.plan:
         return []
-    named = shlex.quote(visible(data))
-    return [
-        "",
-        *_wrapped(say("plan", n=len(checkup.plan), **checkup.actions), width),
-        " " * _INDENT + say("plan.write"),
-        " " * 2 * _INDENT + f"$ headstart doctor {named} --fix plan.csv",
-        " " * _INDENT + say("plan.apply"),
-        " " * 2 * _INDENT + f"$ headstart doctor {named} --apply plan.csv --out cleaned.csv",
-        say("untouched"),
+    start = "$ headstart doctor " + shlex.quote(visible(data))
+    written = shlex.quote(visible(plan)) if plan else "plan.csv"
+    steps = [
+        ("plan.write", f"{start} --fix {written}") if not plan else ("plan.look", ""),
+        ("plan.apply", f"{start} --apply {written} --out cleaned.csv"),
     ]
+    lines = ["", *_wrapped(say("plan", n=len(checkup.plan), **checkup.actions), width)]
+    for sentence, typed in steps:
+        lines += [" " * _INDENT + line for line in _wrapped(say(sentence), width - _INDENT)]
+        lines += [" " * 2 * _INDENT + typed] if typed else []
+    return [*lines, say("untouched")]
 
 
 def _fit(text: str, width: int) -> str:

@@ -61,7 +61,7 @@ def trust_json(evaluation: Evaluation) -> dict[str, Any]:
         "answered": _answered_json(evaluation.answered),
         "learning": _learning_json(evaluation.learning),
         "repeats": _repeats_json(evaluation.repeats),
-        "leaked": int(evaluation.leaked),
+        "leaked": _maybe(int, evaluation.leaked),
         "without_leaked": metrics_json(evaluation.without_leaked),
     }
 
@@ -74,7 +74,7 @@ def trust_from(data: Mapping[str, Any]) -> dict[str, Any]:
         "answered": _maybe(_answered, data.get("answered")),
         "learning": _maybe(_learning, data.get("learning")),
         "repeats": _maybe(_repeats, data.get("repeats")),
-        "leaked": int(data.get("leaked", 0)),
+        "leaked": _maybe(int, data.get("leaked")),
         "without_leaked": metrics_from(data.get("without_leaked", {})),
     }
 

@@ -88,7 +88,7 @@ def leak(evaluation: Evaluation, w: Words, *, found: bool = False) -> str:
     if evaluation.leaked and without is not None:
         said = scores("accuracy", without, w)
         return w("verdict.leaked", n=evaluation.leaked, all=evaluation.n, **said)
-    if evaluation.leaked >= evaluation.n > 0:
+    if (evaluation.leaked or 0) >= evaluation.n > 0:
         return w("verdict.leaked.all")
     return w("verdict.leak") if evaluation.leaked or found else ""
 

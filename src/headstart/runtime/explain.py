@@ -155,7 +155,7 @@ class Asked:
         budget: int = BUDGET,
     ) -> None:
         # the very engine and tokenizer that serve; nothing is loaded twice
-        self.engine, self.encoder = predictor.pipeline._engine, predictor.pipeline._encoder
+        self.engine, self.encoder = predictor.pipeline.engine, predictor.pipeline.encoder
         self.decision, self.target, self.labels = predictor.decision, target, predictor.labels
         self.progress, self.budget, self.passes = progress, budget, 1
 

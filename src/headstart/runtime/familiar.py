@@ -15,6 +15,9 @@ import numpy as np
 
 from headstart.errors import BundleError
 
+COPY = 0.9999
+"""Cosine to a training row above which an input counts as a copy of it."""
+
 _BLOCK = 1 << 22  # cosines held at a time
 _FILE = "reference.safetensors"
 _AGAIN = "copy the bundle again from where it was made, or make it again with headstart fit"
@@ -150,6 +153,21 @@ def familiarity(
     _, cosines = nearest(reference, features, reference.neighbours)
     top = np.asarray(probabilities, dtype=np.float64).max(axis=1, initial=0.0)
     return cosines.mean(axis=1, dtype=np.float64) + reference.weight * top
+
+
+def copies(reference: Reference, features: np.ndarray) -> np.ndarray:
+    """Which inputs are copies of training rows, as far as the backbone tells them apart, (n,) bool.
+
+    Args:
+        reference: training rows.
+        features: (n, d) of the inputs, as the backbone gives them.
+    """
+    # half precision changes the rows' lengths by more than what is looked for
+    lengths = np.maximum(np.linalg.norm(reference.features, axis=1), 1e-12)
+    out = np.zeros(len(features), dtype=bool)
+    for part, similar in _similar(reference, unit(features)):
+        out[part] = (similar / lengths).max(axis=1) > COPY
+    return out
 
 
 def _similar(reference: Reference, x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

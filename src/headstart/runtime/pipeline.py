@@ -79,6 +79,16 @@ class Pipeline:
             text.TextEncoder(tokenizer, preprocess.steps) if tokenizer is not None else None
         )
 
+    @property
+    def engine(self) -> Engine:
+        """What runs the graph."""
+        return self._engine
+
+    @property
+    def encoder(self) -> text.TextEncoder | None:
+        """What makes tokens of texts; None for pictures."""
+        return self._encoder
+
     @staticmethod
     def packet_size(modality: Modality) -> int:
         """Inputs in a full packet."""

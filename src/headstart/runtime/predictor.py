@@ -15,7 +15,7 @@ from headstart.manifest import load_tensors
 from headstart.preprocess import image, text
 from headstart.runtime import decision as decisions
 from headstart.runtime.decide import decide, probabilities, unreadable
-from headstart.runtime.familiar import Reference, familiarity
+from headstart.runtime.familiar import Reference, copies, familiarity
 from headstart.runtime.pipeline import Batch, Packet, Pipeline, packets_of
 from headstart.runtime.reader import BundleFiles, open_bundle
 from headstart.types import Input, Prediction, Preprocess
@@ -177,6 +177,32 @@ class BundlePredictor:
             if features is not None:
                 features[batch.rows] = self._features([batch])
         return Outputs(logits, features, reasons)
+
+    @property
+    def knows_copies(self) -> bool:
+        """Whether it can be told which inputs are copies of training rows.
+
+        Their features have to be there, and computed in full: in less than that a row's own features
+        are not those that the graph gives for it.
+        """
+        computed = self.files.manifest.get("features")
+        precise = isinstance(computed, dict) and computed.get("precision") == "float32"
+        return precise and self.reference is not None
+
+    def copies(self, batches: Sequence[Batch]) -> np.ndarray:
+        """Which inputs of some batches are copies of training rows.
+
+        Args:
+            batches: as the pipeline gives them, n inputs in all, n >= 1.
+
+        Returns:
+            (n,) bool.
+
+        Raises:
+            BundleError: the graph's features do not fit the reference.
+        """
+        assert self.reference is not None
+        return copies(self.reference, self._features(batches))
 
     def _empty(self, inputs: Sequence[Input]) -> np.ndarray:
         return np.full((len(inputs), len(self.labels)), np.nan, dtype=np.float32)
