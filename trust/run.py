@@ -1,6 +1,6 @@
 """Runs the checks in full and writes what came out into docs/explain/trust.md (`make trust`).
 
-    python -m trust.run                  all, in full: about ten minutes on two processors
+    python -m trust.run                  all, in full: about forty minutes on two processors
     python -m trust.run --quick          a part of each: minutes
     python -m trust.run --only R13       some; the other rows keep their last results
 
