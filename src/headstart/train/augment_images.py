@@ -253,7 +253,12 @@ def _erased(pixels: Tensor, rows: np.ndarray, epoch: int, seed: int, chance: flo
 
 def _check(pixels: Tensor, rows: np.ndarray) -> None:
     shape = tuple(pixels.shape)
-    if pixels.dtype != torch.uint8 or len(shape) != 4 or shape[3] != 3 or pixels.device.type != "cpu":
+    if (
+        pixels.dtype != torch.uint8
+        or len(shape) != 4
+        or shape[3] != 3
+        or pixels.device.type != "cpu"
+    ):
         raise ConfigError(
             f"Pictures to augment came as {pixels.dtype}, shape {shape}, on {pixels.device}.",
             fix="give uint8 of shape (n, height, width, 3) on the processor",
