@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.hashing import hash_parts
-from headstart.train.losses import CrossEntropy
 from headstart.train.loop import train
+from headstart.train.losses import CrossEntropy
 from headstart.train.optim import plain_groups
 from headstart.train.settings import Settings, Trained
 

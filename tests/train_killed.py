@@ -19,7 +19,7 @@ import torch
 
 from headstart.train import checkpoint, passes
 from headstart.train.settings import Settings
-from tests.train_for_tests import Memory, bits, data, network, run
+from train_for_tests import Memory, bits, data, network, run
 
 torch.set_num_threads(1)
 
