@@ -61,5 +61,35 @@ def balanced_order(codes: np.ndarray, epoch: int, seed: int) -> np.ndarray:
     return chosen[np.argsort(keys[:, 1], kind="stable")]
 
 
+def steps_per_epoch(count: int, batch: int) -> int:
+    """Steps that `count` rows make in batches of `batch` rows at most."""
+    return -(-count // batch)
+
+
+def batches(
+    rows: np.ndarray, batch: int, seed: int, classes: np.ndarray | None, epoch: int
+) -> list[np.ndarray]:
+    """The rows of an epoch's steps.
+
+    The batches differ by one row at most: no small leftover that a batch norm could not bear or that
+    would count more than the rest.
+
+    Args:
+        rows: (n,) row numbers.
+        batch: rows a step, at most.
+        seed: of the training.
+        classes: (n,) classes that are to come equally often, or None.
+        epoch: counted from 0.
+
+    Returns:
+        One array of row numbers for each step.
+    """
+    if classes is None:
+        places = plain_order(len(rows), epoch, seed)
+    else:
+        places = balanced_order(classes, epoch, seed)
+    return np.array_split(rows[places], steps_per_epoch(len(rows), batch))
+
+
 def _shuffled(n: int, epoch: int, seed: int, stream: int) -> np.ndarray:
     return np.argsort(words(seed, epoch, np.arange(n), stream, 1)[:, 0], kind="stable")
