@@ -207,6 +207,9 @@ def test_crop_boxes_have_the_areas_and_shapes_asked_for():
     room = (224 - high[small] > 20) & (224 - wide[small] > 20)
     place = ((top[small] + 0.5) / (225 - high[small]))[room]
     assert stats.kstest(place, "uniform").statistic < 0.02
+    beside = ((left[small] + 0.5) / (225 - wide[small]))[room]
+    assert stats.kstest(beside, "uniform").statistic < 0.02
+    assert abs(np.corrcoef(place, beside)[0, 1]) < 0.05
 
 
 def test_where_no_try_fits_the_middle_is_taken():

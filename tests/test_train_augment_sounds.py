@@ -141,6 +141,8 @@ def test_masks_are_whole_bands_of_uniform_width_and_place():
         assert stats.chisquare(np.bincount(widths, minlength=widest + 1)).pvalue > 1e-3
         starts = found[widths == widest].argmax(1)
         assert stats.chisquare(np.bincount(starts, minlength=size - widest + 1)).pvalue > 1e-3
+    lowest = bands[bands.sum(1) == 8].argmax(1)
+    assert (lowest.min(), lowest.max()) == (0, 40 - 8)  # both edges of the spectrogram are reached
 
 
 def test_the_share_of_time_and_the_lengths_bound_the_masks():
