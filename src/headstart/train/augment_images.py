@@ -20,7 +20,7 @@ from headstart.config import note
 from headstart.errors import ConfigError
 from headstart.registry import suggestion
 from headstart.train import augment_operations as operations
-from headstart.train.augment_operations import Operation, in_pieces
+from headstart.train.augment_operations import Operation
 from headstart.train.augment_trivial import trivial_augment
 from headstart.train.draws import Stream, draws, generators
 
@@ -149,15 +149,15 @@ def resized_crops(pixels: Tensor, boxes: np.ndarray, size: tuple[int, int]) -> T
     Returns:
         (n, height, width, 3) uint8.
     """
+    if tuple(size) == tuple(pixels.shape[1:3]) and (boxes == [0, 0, *size]).all():
+        return pixels.clone()
     out = pixels.new_empty((len(pixels), *size, 3))
     for i, (top, left, height, width) in enumerate(boxes.tolist()):
-        piece = pixels[i, top : top + height, left : left + width]
-        if (height, width) == tuple(size):
-            out[i] = piece
-            continue
-        # a byte picture with its channels last has a kernel of its own, faster than a grid of places
-        planes = piece.permute(2, 0, 1)[None]
-        made = functional.interpolate(planes, size, mode="bilinear", antialias=True)
+        piece = pixels[i : i + 1, top : top + height, left : left + width]
+        # bytes with their channels last have a kernel of their own, faster than a grid of places
+        made = functional.interpolate(
+            piece.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True
+        )
         out[i] = made[0].permute(1, 2, 0)
     return out
 
@@ -231,11 +231,17 @@ def _coloured(pixels: Tensor, rows: np.ndarray, epoch: int, seed: int, settings:
         (operations.saturation, settings.saturation, 1.0),
         (operations.hue, settings.hue, 0.0),
     ]
+    if not any(spread for _, spread, _ in steps):
+        return pixels
     u = draws(seed, epoch, rows, Stream.COLOUR, len(steps))
-    for i, (operation, spread, middle) in enumerate(steps):
-        if spread:
-            pixels = in_pieces(operation, pixels, middle + spread * (2 * u[:, i] - 1))
-    return pixels
+    out = torch.empty_like(pixels)
+    for i, picture in enumerate(pixels):
+        planes = operations.to_planes(picture)
+        for (operation, spread, middle), draw in zip(steps, u[i].tolist()):
+            if spread:
+                planes = operation(planes, middle + spread * (2 * draw - 1))
+        out[i] = operations.to_bytes(planes)
+    return out
 
 
 def _erased(pixels: Tensor, rows: np.ndarray, epoch: int, seed: int, chance: float) -> Tensor:

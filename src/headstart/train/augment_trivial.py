@@ -8,11 +8,14 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
 from torch import Tensor
 
 from headstart.train import augment_operations as operations
-from headstart.train.augment_operations import Operation, in_pieces
+from headstart.train.augment_operations import Operation
 from headstart.train.draws import Stream, draws
 
 LEVELS = 30  # strengths are 0, 1/30, ..., 1
@@ -21,11 +24,12 @@ OPERATIONS = (
     "saturation", "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
 )  # fmt: skip
 
-_ENHANCING: dict[str, Operation] = {
+_COLOURS: dict[str, Operation] = {
     "brightness": operations.brightness,
     "saturation": operations.saturation,
     "contrast": operations.contrast,
     "sharpness": operations.sharpness,
+    "autocontrast": operations.autocontrast,
 }
 _PIXELS = 32  # the longest way a picture is moved, at any size, as in the paper
 _DEGREES = 135.0
@@ -43,11 +47,9 @@ def trivial_augment(pixels: Tensor, rows: np.ndarray, epoch: int, seed: int) -> 
     Returns:
         (n, h, w, 3) uint8.
     """
-    chosen, levels, signs = chosen_operations(rows, epoch, seed)
-    out = pixels.clone()
-    for number in np.unique(chosen):
-        group = np.flatnonzero(chosen == number)
-        out[group] = apply(OPERATIONS[number], pixels[group], levels[group], signs[group])
+    out = torch.empty_like(pixels)
+    for i, (number, level, sign) in enumerate(zip(*chosen_operations(rows, epoch, seed))):
+        out[i] = apply(OPERATIONS[number], pixels[i], int(level), int(sign))
     return out
 
 
@@ -66,49 +68,50 @@ def chosen_operations(
     return chosen, levels, np.where(u[:, 2] < 0.5, -1, 1)
 
 
-def apply(name: str, pixels: Tensor, levels: np.ndarray, signs: np.ndarray) -> Tensor:
-    """One operation of the set on pictures.
+def apply(name: str, picture: Tensor, level: int, sign: int) -> Tensor:
+    """One operation of the set on a picture.
 
     Args:
         name: one of `OPERATIONS`.
-        pixels: (m, h, w, 3) uint8.
-        levels: (m,) whole numbers from 0 to `LEVELS`.
-        signs: (m,) -1 or 1; without meaning to operations of one direction.
+        picture: (h, w, 3) uint8.
+        level: from 0 to `LEVELS`.
+        sign: -1 or 1; without meaning to operations of one direction.
 
     Returns:
-        (m, h, w, 3) uint8.
+        (h, w, 3) uint8.
     """
-    strengths = levels / LEVELS
-    if name in _ENHANCING:
-        return in_pieces(_ENHANCING[name], pixels, 1 + signs * 0.99 * strengths)
+    strength = level / LEVELS
+    if name in _COLOURS:
+        planes = operations.to_planes(picture)
+        return operations.to_bytes(_COLOURS[name](planes, 1 + sign * 0.99 * strength))
     if name == "posterize":
-        return in_pieces(operations.posterize, pixels, 8 - np.rint(6 * strengths))
+        return operations.posterize(picture, 8 - round(6 * strength))
     if name == "solarize":
-        return in_pieces(operations.solarize, pixels, 255 * (1 - strengths))
-    if name == "autocontrast":
-        return in_pieces(operations.autocontrast, pixels, strengths)
+        return operations.solarize(
+            picture, 255 * (LEVELS - level) / LEVELS
+        )  # exact where it is whole
     if name == "equalize":
-        return in_pieces(operations.equalize, pixels, strengths)
+        return operations.equalize(picture)
     if name == "identity":
-        return pixels.clone()
-    return operations.affine(pixels, _inverses(name, pixels.shape, strengths * signs))
+        return picture.clone()
+    return operations.affine(picture, _inverse(name, picture.shape, strength * sign))
 
 
-def _inverses(name: str, shape: tuple[int, ...], strengths: np.ndarray) -> np.ndarray:
-    """(m, 2, 3): from places in the new picture to places in the old one; strengths from -1 to 1."""
-    _, h, w, _ = shape
-    found = np.tile(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), (len(strengths), 1, 1))
-    if name == "shear_x":
-        found[:, 0, 1] = 0.99 * strengths
-    elif name == "shear_y":
-        found[:, 1, 0] = 0.99 * strengths
-    elif name == "translate_x":
-        found[:, 0, 2] = -np.trunc(_PIXELS * strengths)
-    elif name == "translate_y":
-        found[:, 1, 2] = -np.trunc(_PIXELS * strengths)
-    else:  # against the clock, about the middle
-        angles = np.deg2rad(_DEGREES * strengths)
-        cosine, sine = np.cos(angles), np.sin(angles)
-        found[:, 0] = np.stack([cosine, -sine, (w - cosine * w + sine * h) / 2], axis=1)
-        found[:, 1] = np.stack([sine, cosine, (h - sine * w - cosine * h) / 2], axis=1)
-    return found
+def _inverse(name: str, shape: tuple[int, ...], strength: float) -> np.ndarray:
+    """(2, 3): from a place in the new picture to the place in the old one; strength from -1 to 1."""
+    h, w, _ = shape
+    if name == "rotate":  # against the clock, about the middle
+        angle = math.radians(_DEGREES * strength)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        across = [cosine, -sine, (w - cosine * w + sine * h) / 2]
+        return np.array([across, [sine, cosine, (h - sine * w - cosine * h) / 2]])
+    moves = {
+        "shear_x": (0, 1, 0.99 * strength),
+        "shear_y": (1, 0, 0.99 * strength),
+        "translate_x": (0, 2, -float(int(_PIXELS * strength))),
+        "translate_y": (1, 2, -float(int(_PIXELS * strength))),
+    }
+    line, column, value = moves[name]
+    inverse = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    inverse[line, column] = value
+    return inverse
