@@ -28,7 +28,9 @@ def test_batches_hold_every_row_once_and_are_even(n: int, size: int, seed: int) 
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=120), SEEDS, st.integers(0, 9))
-def test_balanced_batches_hold_every_class_equally_often(codes: list[int], seed: int, epoch: int) -> None:
+def test_balanced_batches_hold_every_class_equally_often(
+    codes: list[int], seed: int, epoch: int
+) -> None:
     classes = np.array(codes)
     drawn = np.concatenate(batches(np.arange(len(codes)), 16, seed, classes, epoch))
     assert len(drawn) == len(classes)

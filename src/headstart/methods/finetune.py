@@ -131,14 +131,15 @@ def fit(
     whole = trainable.unpacked(onnx.load(str(material.backbone.graph)))
     found = trainable.layers(whole)
     at, below = _boundary(found, config.depth)
-    source = _source(material, config)
+    source: Pictures | Texts | Between
     if at:
         halves = trainable.cut(whole, at)
         if say:
             say(f"the lower {below} of {found.products} layers are run once and kept")
-        source = _kept(source, halves.bottom, halves.top, config)
+        source = _kept(_source(material, config), halves.bottom, halves.top, config)
         top = trainable.Trainable(halves.top, found.depth)
     else:
+        source = _source(material, config)
         top = trainable.Trainable(whole, found.depth)
     module = Tuned(top, material.head)
     spent = time.perf_counter() - started
@@ -170,7 +171,7 @@ def _boundary(found: Layers, depth: float) -> tuple[str, int]:
     """The cut that leaves the wanted share of the layers above it; none ("", 0) where all are tuned."""
     wanted = found.products * (1 - depth)
     at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted))
-    if wanted < 1 or abs(below - wanted) >= wanted:
+    if abs(below - wanted) >= wanted:
         return "", 0
     return at, below
 
