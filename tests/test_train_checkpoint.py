@@ -45,15 +45,11 @@ class Server:
         self, folder: Path, at: list[Any] | None = None, after: float | None = None
     ) -> dict[str, Any] | None:
         """What a training ends with; None where it was killed first, by itself or after some seconds."""
-        command = {"folder": str(folder), "settings": SETTINGS, "at": at}
+        command = {"folder": str(folder), "settings": SETTINGS, "at": at, "after": after}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        child = int(self._process.stdout.readline())
-        if after is not None:
-            time.sleep(after)
-            os.kill(child, 9)  # not yet waited for, so the number is still its own
         return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """A server that imports torch once and forks trainings; reads one JSON command a line, answers likewise.
 
-A command: {"folder": ..., "settings": {...}, "at": null | [kind, n]}. With `at`, the child kills itself
-at the n-th call of the system that is named: "fsync", "replace", "unlink" or "step". The answer is the
-child's process id at once, then its result or null.
+A command: {"folder": ..., "settings": {...}, "at": null | [kind, n], "after": null | seconds}. With `at`,
+the child kills itself at the n-th call of what is named: "fsync", "replace", "unlink" or "step"; with
+`after`, it is killed. The answer is its result, or null where it ended first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def main() -> None:
                 result = trained(command["folder"], command["settings"])
                 answer.write_text(json.dumps(result), "utf-8")
             os._exit(0)
-        print(child, flush=True)
+        if command["after"] is not None:
+            time.sleep(command["after"])
+            os.kill(child, signal.SIGKILL)  # not yet waited for, so the number is still its own
         os.waitpid(child, 0)
         print(answer.read_text("utf-8") if answer.exists() else "null", flush=True)
 

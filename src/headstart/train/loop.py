@@ -36,8 +36,8 @@ def train(
 ) -> Trained:  # fmt: skip
     """Train a module; afterwards it predicts, with the weights of the lowest held-out loss.
 
-    Killed at any moment and called again with the same arguments, it ends with the same bytes, unless
-    the clock decides: a budget, "auto".
+    Killed at any moment and called again with the same arguments, the module as it was at first, it ends
+    with the same bytes, unless the clock decides: a budget that is exceeded.
 
     Args:
         module: inputs -> (n, k) outputs; on the device where it is to be trained.

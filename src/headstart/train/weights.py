@@ -28,9 +28,9 @@ class Weights:
     def __init__(self, job: Job) -> None:
         self.module, self.settings, self.groups = job.module, job.settings, tuple(job.groups)
         every = dict(job.module.named_parameters())
-        self.parameters: dict[str, nn.Parameter] = {
-            name: every[name] for group in self.groups for name in group.names
-        }
+        named = {name for group in self.groups for name in group.names}
+        # in the module's order, as the length of the gradient depends on it in the last bit
+        self.parameters = {name: p for name, p in every.items() if name in named}
         self.optimiser = optim.optimiser(every, self.groups, job.settings)
         self.average: Tensors = _copies(self.parameters) if job.settings.ema else {}
         self.at = 0  # steps that went into the values; -1 while they are being changed
