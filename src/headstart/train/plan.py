@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def _tried(job: Job, weights: Weights, made: Plan, *, forced: bool = False) -> P
 
 
 def _step_seconds(job: Job, weights: Weights, made: Plan) -> tuple[float, int]:
-    """Mean time of a step after the first, and the pieces that fitted into memory."""
+    """Median time of a step after the first, and the pieces that fitted into memory."""
     settings, took, accumulate = job.settings, [], made.accumulate
     run = way(job, made.bfloat16, made.compiled)
     rows = batches(job.learn, settings.batch, settings.seed, job.drawn, 0)
@@ -176,8 +177,7 @@ def _step_seconds(job: Job, weights: Weights, made: Plan) -> tuple[float, int]:
         enough = number and sum(took) > _MEASURING * settings.budget
         if settings.budget and (enough or took[0] > settings.budget):
             break
-    timed = took[1:] or took
-    return sum(timed) / len(timed), accumulate
+    return statistics.median(took[1:] or took), accumulate
 
 
 def _held_seconds(job: Job, made: Plan) -> float:
