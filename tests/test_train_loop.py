@@ -18,6 +18,7 @@ from torch.nn import functional  # noqa: E402
 
 from headstart.errors import ConfigError  # noqa: E402
 from headstart.train.optim import average_decay, plain_groups  # noqa: E402
+from headstart.train.order import plain_order  # noqa: E402
 from headstart.train.settings import Epoch, Group, Settings  # noqa: E402
 from train_for_tests import (  # noqa: E402
     CLASSES,
@@ -66,8 +67,7 @@ class Plain:
     def train(self, epochs: int) -> None:
         steps, done = -(-ROWS // self.settings.batch) * epochs, 0
         for epoch in range(epochs):
-            philox = np.random.Philox(key=np.array([self.settings.seed, epoch], np.uint64))
-            rows = np.random.Generator(philox).permutation(ROWS)
+            rows = plain_order(ROWS, epoch, self.settings.seed)
             self.learnt.append(0.0)
             for batch in np.array_split(rows, -(-ROWS // self.settings.batch)):
                 for part in self.optimiser.param_groups:
