@@ -250,6 +250,7 @@ class Candidate:
         seconds: what it cost.
         held_out_rows: where (n_train, k) would be too large: held_out is (m, k), and row i of it belongs
             to training row held_out_rows[i].
+        backbone: where the method changed the backbone's weights: the one that the head belongs to.
     """
 
     method: str
@@ -258,6 +259,7 @@ class Candidate:
     chosen: Mapping[str, Any]
     seconds: float
     held_out_rows: np.ndarray | None = None
+    backbone: Backbone | None = None
 
 
 @dataclass(frozen=True)

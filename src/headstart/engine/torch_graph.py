@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from onnx import (
     numpy_helper,
     shape_inference,
 )
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from headstart.engine import torch_layers  # noqa: F401  its operators join the table
 from headstart.engine.torch_host import HOST, MEASURES
@@ -33,13 +33,19 @@ _LIST = 64  # a longer list of integers is no shape
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 
 
-def module_of(model: ModelProto, device: torch.device, kind: torch.dtype) -> fx.GraphModule:
+def module_of(
+    model: ModelProto,
+    device: torch.device,
+    kind: torch.dtype,
+    free: Mapping[str, str] | None = None,
+) -> fx.GraphModule:
     """The graph as a module: its inputs as tensors in order, to a tuple of its outputs.
 
     Args:
         model: the graph with its weights.
         device: where it will run.
         kind: type of its float32 weights.
+        free: weights that can be trained: initializer -> name of the parameter. They stay float32.
 
     Raises:
         BackboneError: it has an operator that is not in the table, or does not hold together.
@@ -51,8 +57,8 @@ def module_of(model: ModelProto, device: torch.device, kind: torch.dtype) -> fx.
             fix="use --engine onnxruntime",
         )
     try:
-        with torch.inference_mode():
-            return _Builder(model, device, kind).build()
+        with torch.no_grad() if free else torch.inference_mode():
+            return _Builder(model, device, kind, free or {}).build()
     except BackboneError:
         raise
     except Exception as error:
@@ -66,7 +72,13 @@ def module_of(model: ModelProto, device: torch.device, kind: torch.dtype) -> fx.
 class _Builder:
     """A value of the graph is a constant, a tensor of the run, or numbers of the host (a shape)."""
 
-    def __init__(self, model: ModelProto, device: torch.device, kind: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: ModelProto,
+        device: torch.device,
+        kind: torch.dtype,
+        free: Mapping[str, str],
+    ) -> None:
         self.model, self.device, self.kind = model, device, kind
         self.graph = fx.Graph()
         self.constants = {t.name: _tensor(t) for t in model.graph.initializer}
@@ -74,6 +86,12 @@ class _Builder:
         self.numbers: dict[str, fx.Node] = {}
         self.held: dict[str, Tensor] = {}
         self.lists = _lists(model)
+        self.parameters = {
+            name: nn.Parameter(self.constants.pop(initializer).to(device))
+            for initializer, name in free.items()
+        }
+        for initializer, name in free.items():
+            self.tensors[initializer] = self.graph.get_attr(name)
 
     def build(self) -> fx.GraphModule:
         for value in self.model.graph.input:
@@ -85,7 +103,7 @@ class _Builder:
         self.graph.eliminate_dead_code()
         used = {node.target for node in self.graph.nodes if node.op == "get_attr"}
         held = {name: self.place(value) for name, value in self.held.items() if name in used}
-        module = fx.GraphModule(held, self.graph)
+        module = fx.GraphModule({**held, **self.parameters}, self.graph)
         return module.eval()
 
     def add(self, node: NodeProto) -> None:

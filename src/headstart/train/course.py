@@ -1,0 +1,149 @@
+"""Where a training stands, and how one state follows from another: plain functions of numbers.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from headstart.train.passes import Judged
+from headstart.train.plan import Plan
+from headstart.train.settings import Epoch
+from headstart.train.weights import Tensors
+
+RETURNS = 2  # with a tenth of the learning rate each, before a training counts as diverged
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training stands, in numbers.
+
+    Attributes:
+        plan: what was decided before the first step.
+        accumulate: pieces in which a batch passes.
+        first: held-out loss before the first step; None without held-out rows, or where not finite.
+        step: optimiser steps done.
+        epoch: the current one, counted from 0.
+        done: steps done in it.
+        loss_sum: sum of the losses of the rows seen in it.
+        seen: rows seen in it.
+        lr: learning rate of the last step.
+        factor: what divergence left of the learning rate.
+        returns: how often the training went back.
+        history: the epochs that are finished.
+        best: the best of them; -1 without one.
+        notes: what was noticed.
+        seconds: taken so far.
+        stopped: why it ended; empty before that.
+    """
+
+    plan: Plan
+    accumulate: int
+    first: float | None = None
+    step: int = 0
+    epoch: int = 0
+    done: int = 0
+    loss_sum: float = 0.0
+    seen: int = 0
+    lr: float = 0.0
+    factor: float = 1.0
+    returns: int = 0
+    history: tuple[Epoch, ...] = ()
+    best: int = -1
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A state with the weights it may have to return to.
+
+    Attributes:
+        state: the numbers.
+        anchor: everything as it was when the current epoch began.
+        best: what is to be used, of the best epoch so far, and its "held_out" logits.
+    """
+
+    state: State
+    anchor: Tensors
+    best: Tensors
+
+
+def noted(state: State, *notes: str) -> State:
+    """With some more notes; empty ones are left out."""
+    return replace(state, notes=(*state.notes, *filter(None, notes)))
+
+
+def in_pieces(state: State, accumulate: int) -> State:
+    """After memory allowed a batch in so many pieces only."""
+    if accumulate == state.accumulate:
+        return state
+    note = f"Epoch {state.epoch}, step {state.step}: out of memory; batches pass in {accumulate} pieces"
+    return replace(noted(state, f"{note} from here on."), accumulate=accumulate)
+
+
+def after_step(state: State, loss: float, rows: int, lr: float) -> State:
+    """After an optimiser step on so many rows with this mean loss."""
+    return replace(
+        state, step=state.step + 1, done=state.done + 1, lr=lr,
+        loss_sum=state.loss_sum + loss * rows, seen=state.seen + rows,
+    )  # fmt: skip
+
+
+def far_off(state: State, loss: float | None) -> bool:
+    """Whether a held-out loss is no number, or so high that the training has run away.
+
+    So high: ten times the first one and ten more. Overfitting alone stays far below that.
+    """
+    if loss is None or not math.isfinite(loss):
+        return loss is not None
+    return state.first is not None and loss > state.first + 9 * abs(state.first) + 10
+
+
+def started(state: State, judged: Judged) -> State:
+    """After the held-out rows have passed once, before the first step."""
+    finite = judged.loss is not None and math.isfinite(judged.loss)
+    return replace(in_pieces(state, judged.accumulate), first=judged.loss if finite else None)
+
+
+def gone_back(state: State, why: str) -> State:
+    """At the start of the epoch again with a tenth of the learning rate, or at the end."""
+    note = f"Epoch {state.epoch}, step {state.step}: {why}"
+    back = replace(state, step=state.step - state.done, done=0, loss_sum=0.0, seen=0)
+    if state.returns == RETURNS:
+        return replace(noted(back, f"{note}; the training was given up."), stopped="diverged")
+    note += "; it went back to the start of the epoch, with a tenth of the learning rate."
+    return replace(noted(back, note), factor=state.factor / 10, returns=state.returns + 1)
+
+
+def after_epoch(state: State, judged: Judged, seconds: float, patience: int, late: bool) -> State:
+    """After the held-out rows of an epoch.
+
+    Args:
+        state: with all steps of the epoch.
+        judged: what the held-out rows say.
+        seconds: taken so far.
+        patience: epochs without a better loss before it stops; 0: any.
+        late: the budget allows no further step.
+    """
+    lowest = state.history[state.best].held_loss if state.best >= 0 else None
+    better = judged.loss is None or lowest is None or judged.loss < lowest
+    entry = Epoch(
+        epoch=state.epoch, train_loss=state.loss_sum / state.seen, held_loss=judged.loss,
+        score=judged.score, lr=state.lr, seconds=seconds, best=better,
+    )  # fmt: skip
+    best = state.epoch if better else state.best
+    stopped = ""
+    if state.step >= state.plan.steps:
+        stopped = "done"
+    elif late:
+        stopped = "budget"
+    elif patience and state.epoch - best >= patience:
+        stopped = "early"
+    return replace(
+        in_pieces(state, judged.accumulate), epoch=state.epoch + 1, done=0, loss_sum=0.0, seen=0,
+        history=(*state.history, entry), best=best, seconds=seconds, stopped=stopped,
+    )  # fmt: skip

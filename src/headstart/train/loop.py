@@ -1,0 +1,145 @@
+"""The one training loop: every method that changes weights calls it, and it knows none of them.
+
+A training is a course of states; `_advance` makes the next one: a step, the end of an epoch, or a way
+back. A step depends on counters only, so a course that was kept can be taken up anywhere.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.train import course as courses
+from headstart.train import optim, order, passes, plan
+from headstart.train.checkpoint import Keeper, identity
+from headstart.train.course import Course, State
+from headstart.train.interrupt import deferred
+from headstart.train.settings import Epoch, Group, Job, Loss, Score, Settings, Source, Trained
+from headstart.train.weights import Weights, borrowed
+
+
+def train(
+    module: nn.Module, source: Source, learn: np.ndarray, held: np.ndarray, *,
+    groups: Sequence[Group], loss: Loss, score: Score, settings: Settings,
+    folder: Path | None = None, progress: Callable[[Epoch], None] | None = None,
+    classes: np.ndarray | None = None,
+) -> Trained:  # fmt: skip
+    """Train a module; afterwards it predicts, with the weights of the lowest held-out loss.
+
+    Killed at any moment and called again with the same arguments, the module as it was at first, it ends
+    with the same bytes, unless the clock decides: a budget that is exceeded.
+
+    Args:
+        module: inputs -> (n, k) outputs; on the device where it is to be trained.
+        source: what rows become.
+        learn: (n,) int64 rows to learn from.
+        held: (m,) int64 rows that choose the best epoch; empty: the last epoch is kept.
+        groups: which parameters change, and how.
+        loss: outputs and targets -> mean over the rows.
+        score: outputs and targets -> a number for the history.
+        settings: how to train.
+        folder: where the state and `metrics.jsonl` are kept; None: nowhere.
+        progress: called after every epoch.
+        classes: (n,) class of each row to learn from, for balanced drawing.
+
+    Raises:
+        ConfigError: there is nothing to learn, or a group names what the module lacks.
+        KeyboardInterrupt: Ctrl-C was pressed; the state has been kept.
+    """
+    began = time.monotonic()
+    job = Job(module, source, learn, held, classes, tuple(groups), loss, score, settings)
+    with borrowed(module, settings.channels_last):
+        weights, keeper = Weights(job), Keeper(folder, identity(job) if folder else "", began)
+        course, note = keeper.load(weights)
+        course = course or _begun(job, weights, keeper, note)
+        course = _finished(job, weights, keeper, course, progress)
+        weights.serve(course.best)
+    end, logits = course.state, course.best["held_out"].numpy()
+    return Trained(end.history, end.best, logits, end.step, end.seconds, end.stopped, end.notes)
+
+
+def _begun(job: Job, weights: Weights, keeper: Keeper, note: str) -> Course:
+    """The course before the first step: planned, measured and kept."""
+    saving = keeper.saving(weights.snapshot()) if job.settings.budget else 0.0
+    made = plan.plan(job, weights, keeper.seconds, saving)
+    state = courses.noted(State(made, made.accumulate), note, *made.notes)
+    if not made.steps:
+        state = replace(state, stopped="budget", seconds=keeper.seconds())
+        return Course(state, {}, weights.served() | {"held_out": torch.zeros(0, 0)})
+    judged = passes.judged(plan.way(job, made.bfloat16, made.compiled), 0, state.accumulate)
+    served = weights.served() | {"held_out": judged.logits}
+    course = Course(courses.started(state, judged), weights.snapshot(), served)
+    return keeper.kept(course, course.anchor)
+
+
+def _finished(
+    job: Job, weights: Weights, keeper: Keeper, course: Course,
+    progress: Callable[[Epoch], None] | None,
+) -> Course:  # fmt: skip
+    """The loop."""
+    made = course.state.plan
+    way = plan.way(job, made.bfloat16, made.compiled)
+    fixed = (job.learn, job.settings.batch, job.settings.seed, job.drawn)
+    rows = functools.lru_cache(maxsize=1)(functools.partial(order.batches, *fixed))
+    with deferred() as check:
+        try:
+            while not course.state.stopped:
+                check()
+                finished = len(course.state.history)
+                course = _advance(way, weights, keeper, course, rows, check)
+                ended = len(course.state.history) > finished
+                if ended or course.state.stopped:
+                    course = keeper.kept(course, course.anchor)
+                elif keeper.due():
+                    course = keeper.kept(course, weights.snapshot())
+                if ended and progress:
+                    progress(course.state.history[-1])
+        except KeyboardInterrupt:
+            if weights.at == course.state.step:  # not in the middle of a change
+                keeper.kept(course, weights.snapshot())
+            raise
+    return course
+
+
+def _advance(
+    way: passes.Way, weights: Weights, keeper: Keeper, course: Course,
+    rows: Callable[[int], list[np.ndarray]], check: Callable[[], None],
+) -> Course:  # fmt: skip
+    """The next state: after a step, after an epoch, back at its start, or stopped."""
+    state, settings = course.state, way.job.settings
+    late = plan.late(state.plan, settings.budget, keeper.seconds())
+    if late and not state.done:
+        return replace(course, state=replace(state, stopped="budget"))
+    if not late and state.done < state.plan.steps_in(state.epoch):
+        batch = rows(state.epoch)[state.done]
+        weights.free(state.epoch)
+        loss, pieces = passes.gradients(way, batch, state.epoch, state.step, state.accumulate)
+        state = courses.in_pieces(state, pieces)
+        share = state.factor * optim.share(settings, state.step, state.plan.steps)
+        if math.isfinite(loss) and weights.step(share, state.step):
+            after = courses.after_step(state, loss, len(batch), settings.lr * share)
+            return replace(course, state=after)
+        return _back(weights, course, state, "the loss or a gradient was not finite")
+    with weights.averaged():
+        judged, served = passes.judged(way, state.epoch, state.accumulate, check), weights.served()
+    if courses.far_off(state, judged.loss):
+        why = f"the held-out loss rose from {state.first} to {judged.loss}"
+        return _back(weights, course, state, why)
+    after = courses.after_epoch(state, judged, keeper.seconds(), settings.patience, late)
+    best = served | {"held_out": judged.logits} if after.history[-1].best else course.best
+    return Course(after, weights.snapshot(), best)
+
+
+def _back(weights: Weights, course: Course, state: State, why: str) -> Course:
+    weights.restore(course.anchor, state.step - state.done)
+    return replace(course, state=courses.gone_back(state, why))

@@ -1,0 +1,38 @@
+"""What every method that changes weights is given. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.types import Backbone, Head, Input
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a method that changes weights is given.
+
+    Attributes:
+        inputs: n readable inputs.
+        codes: (n,) class numbers.
+        n_classes: k.
+        held: (m,) rows that are held out: they choose the epoch and judge the result.
+        backbone: where it starts.
+        head: the probe's solution on the other rows.
+        seed: of every random choice.
+        budget: seconds; 0 none.
+        folder: where a training is kept so that it can go on after a crash; None for nowhere.
+    """
+
+    inputs: Sequence[Input]
+    codes: np.ndarray
+    n_classes: int
+    held: np.ndarray
+    backbone: Backbone
+    head: Head
+    seed: int = 0
+    budget: float = 0.0
+    folder: Path | None = None

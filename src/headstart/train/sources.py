@@ -1,0 +1,294 @@
+"""What a batch of rows is for a module: pictures, texts, or what the bottom of a backbone made of them.
+
+A source is a function of (rows, epoch, step): it keeps no state, so a run that was stopped goes on with the
+same batches.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.compute import cache_dir, threads
+from headstart.engine.ort import OrtEngine
+from headstart.errors import UnreadableInput
+from headstart.preprocess import image
+from headstart.preprocess.text import TextEncoder, pad
+from headstart.train import augment_images
+from headstart.train.augment_images import Images
+from headstart.types import Preprocess
+
+_MEMORY = 256 * 2**20  # bytes of an array; larger ones lie in a file
+_ROOM = 8 / 7  # how much larger than the network's picture the one is that crops are taken from
+_ROWS = 8  # pictures or texts in one run of the bottom
+
+Batch = tuple[tuple[Tensor, ...], Tensor]
+"""Inputs of the module in its order, and targets."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Prepared pictures, augmented anew each epoch.
+
+    Attributes:
+        plain: (n, h, w, 3) uint8, exactly as the model will get them.
+        wide: (n, H, W, 3) uint8, somewhat larger, which crops are taken from.
+        targets: (n,) int64 codes.
+        settings: what augmentation may do.
+        seed: of the augmentation.
+    """
+
+    plain: np.ndarray
+    wide: np.ndarray
+    targets: np.ndarray
+    settings: Images
+    seed: int = 0
+
+    def pixels(self, rows: np.ndarray, epoch: int, *, train: bool) -> Tensor:
+        """(b, h, w, 3) uint8 of some rows."""
+        if not train or self.settings == Images():
+            return torch.from_numpy(np.ascontiguousarray(self.plain[rows]))
+        wide = torch.from_numpy(np.ascontiguousarray(self.wide[rows]))
+        size = (self.plain.shape[1], self.plain.shape[2])
+        return augment_images.augment(wide, rows, epoch, self.seed, self.settings, size)
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """See `headstart.train.loop.Source`."""
+        return (self.pixels(rows, epoch, train=train),), torch.from_numpy(self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Token rows.
+
+    Attributes:
+        ids: n arrays of token ids.
+        targets: (n,) int64 codes.
+    """
+
+    ids: Sequence[np.ndarray]
+    targets: np.ndarray
+
+    def feeds(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The graph's inputs of some rows, padded to the longest."""
+        return pad([self.ids[row] for row in rows])
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """See `headstart.train.loop.Source`."""
+        feeds = self.feeds(rows)
+        inputs = (torch.from_numpy(feeds["input_ids"]), torch.from_numpy(feeds["attention_mask"]))
+        return inputs, torch.from_numpy(self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Between:
+    """What the bottom of a graph made of every row, kept, so that training never runs it again.
+
+    Attributes:
+        values: (views, total, ...) float16: places of all rows below each other, for each view.
+        starts: (n + 1,) where the places of each row begin; a picture has one, a text one a token.
+        targets: (n,) int64 codes.
+        texts: of the same rows, where the top also needs their mask or ids; None for pictures.
+        inputs: names of the top's inputs.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    targets: np.ndarray
+    texts: Texts | None
+    inputs: tuple[str, ...]
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """View 0 is the plain input; training goes round the others, each row beginning elsewhere."""
+        views = len(self.values)
+        view = 1 + (epoch + rows) % (views - 1) if train and views > 1 else np.zeros_like(rows)
+        if self.texts is None:
+            values = self.values[view, rows].astype(np.float32)
+            return (torch.from_numpy(values),), torch.from_numpy(self.targets[rows])
+        feeds = self.texts.feeds(rows)
+        values = np.zeros((*feeds["input_ids"].shape, self.values.shape[-1]), np.float32)
+        for i, row in enumerate(rows.tolist()):
+            part = self.values[view[i], self.starts[row] : self.starts[row + 1]]
+            values[i, : len(part)] = part
+        inputs = (values, *(feeds[name] for name in self.inputs[1:]))
+        return tuple(torch.from_numpy(one) for one in inputs), torch.from_numpy(self.targets[rows])
+
+
+def pictures(
+    inputs: Sequence[Any], targets: np.ndarray, preprocess: Preprocess, settings: Images, seed: int
+) -> Pictures:
+    """Prepare pictures once.
+
+    Args:
+        inputs: n readable pictures.
+        targets: (n,) codes.
+        preprocess: of the backbone.
+        settings: of the augmentation.
+        seed: of the augmentation.
+
+    Raises:
+        UnreadableInput: a picture cannot be read.
+    """
+    plain = _prepared(inputs, preprocess.steps)
+    wide = plain if settings == Images() else _prepared(inputs, _wider(preprocess.steps))
+    return Pictures(plain, wide, np.asarray(targets, np.int64), settings, seed)
+
+
+def texts(
+    inputs: Sequence[str], targets: np.ndarray, preprocess: Preprocess, tokenizer: bytes
+) -> Texts:
+    """Tokenise texts once.
+
+    Args:
+        inputs: n readable texts.
+        targets: (n,) codes.
+        preprocess: of the backbone.
+        tokenizer: content of its tokenizer.json.
+    """
+    ids, _ = TextEncoder(tokenizer, preprocess.steps).encode([str(text) for text in inputs])
+    return Texts(ids, np.asarray(targets, np.int64))
+
+
+def between(
+    source: Pictures | Texts,
+    bottom: bytes,
+    inputs: tuple[str, ...],
+    views: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Between:
+    """Run the bottom of a graph over every row, plain and in some augmented views, through the engine.
+
+    Args:
+        source: the rows.
+        bottom: the serialised bottom half; its one output is what is kept.
+        inputs: names of the top's inputs.
+        views: of each picture, the plain one included; texts have one.
+        progress: told of (done, total) rows.
+    """
+    engine = OrtEngine(bottom)
+    (output,) = engine.outputs
+    if isinstance(source, Texts):
+        return _texts_between(source, engine, output, inputs, progress)
+    n = len(source.targets)
+    tasks = [
+        (view, np.arange(start, min(start + _ROWS, n)))
+        for view in range(views)
+        for start in range(0, n, _ROWS)
+    ]
+
+    def run(task: tuple[int, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
+        view, rows = task
+        pixels = source.pixels(rows, view, train=view > 0)
+        return view, rows, engine.run({engine.inputs[0]: pixels.numpy()})[output]
+
+    values: np.ndarray | None = None
+    done = 0
+    for view, rows, made in _ahead(run, tasks):
+        if values is None:
+            values = room((views, n, *made.shape[1:]), np.float16)
+        values[view, rows] = made
+        done += len(rows)
+        if progress:
+            progress(done, views * n)
+    assert values is not None
+    return Between(values, np.arange(n + 1), source.targets, None, inputs)
+
+
+def _texts_between(
+    source: Texts,
+    engine: OrtEngine,
+    output: str,
+    inputs: tuple[str, ...],
+    progress: Callable[[int, int], None] | None,
+) -> Between:
+    lengths = np.array([len(ids) for ids in source.ids])
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    order = np.argsort(-lengths, kind="stable")
+    tasks = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+
+    def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return rows, engine.run(source.feeds(rows))[output]
+
+    values: np.ndarray | None = None
+    done = 0
+    for rows, made in _ahead(run, tasks):
+        if values is None:
+            values = room((1, int(starts[-1]), made.shape[-1]), np.float16)
+        for row, one in zip(rows.tolist(), made):
+            values[0, starts[row] : starts[row + 1]] = one[: lengths[row]]
+        done += len(rows)
+        if progress:
+            progress(done, len(order))
+    assert values is not None
+    return Between(values, starts, source.targets, source, inputs)
+
+
+def _ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    """Results in order, computed by as many threads as there are processors, a few tasks ahead."""
+    workers = threads()
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(run, task) for task in tasks[: 2 * workers]]
+        for place in range(len(tasks)):
+            following = place + 2 * workers
+            yield waiting[place].result()
+            waiting[place] = None  # type: ignore[call-overload]  # its arrays may go
+            if following < len(tasks):
+                waiting.append(pool.submit(run, tasks[following]))
+
+
+def _wider(steps: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """The steps with a larger picture at their end, of which crops have something to choose from."""
+    wider = []
+    for step in steps:
+        step = dict(step)
+        if step["step"] in ("resize", "center_crop"):
+            size = step["size"]
+            grown = [round(side * _ROOM) for side in ([size] if isinstance(size, int) else size)]
+            step["size"] = grown[0] if isinstance(size, int) else grown
+        wider.append(step)
+    return tuple(wider)
+
+
+def _prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
+    """(n, h, w, 3) uint8."""
+
+    def one(source: Any) -> np.ndarray:
+        return image.prepare(source, steps)[0]
+
+    out: np.ndarray | None = None
+    with ThreadPoolExecutor(threads()) as pool:
+        for row, made in enumerate(pool.map(one, inputs)):
+            if out is None:
+                out = room((len(inputs), *made.shape), np.uint8)
+            out[row] = made
+    if out is None:
+        raise UnreadableInput("there are no pictures")
+    return out
+
+
+def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    """An array of zeros; a large one lies in a file that goes with it."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    if size <= _MEMORY:
+        return np.zeros(shape, kind)
+    with tempfile.TemporaryFile(dir=cache_dir()) as file:
+        file.truncate(size)
+        return np.memmap(file, kind, "r+", shape=shape)
+
+
+def only(source: Pictures | Texts, rows: np.ndarray) -> Pictures | Texts:
+    """Some rows of a source."""
+    if isinstance(source, Texts):
+        return Texts([source.ids[row] for row in rows], source.targets[rows])
+    return replace(
+        source, plain=source.plain[rows], wide=source.wide[rows], targets=source.targets[rows]
+    )

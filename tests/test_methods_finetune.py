@@ -1,0 +1,152 @@
+"""Fine-tuning: it starts at the probe, learns what the probe cannot, and what ships says the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from headstart.backbones import shelf  # noqa: E402
+from headstart.engine.ort import OrtEngine  # noqa: E402
+from headstart.errors import DataError  # noqa: E402
+from headstart.methods import finetune, probe  # noqa: E402
+from headstart.train.material import Material  # noqa: E402
+from headstart.train.trainable import layers  # noqa: E402
+from headstart.types import Preprocess  # noqa: E402
+from test_train_sources import STEPS  # noqa: E402
+from test_train_trainable import picture  # noqa: E402, F401  a fixture
+
+pytestmark = pytest.mark.train
+
+K = 3
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Pictures whose class is where a bright stripe lies and which way it runs."""
+    rng = np.random.default_rng(0)
+    pictures, codes = [], []
+    for i in range(150):
+        pixels = rng.integers(0, 90, (20, 20, 3), dtype=np.uint8)
+        place, code = rng.integers(3, 17), i % K
+        if code == 0:
+            pixels[place - 2 : place + 2] += 120
+        elif code == 1:
+            pixels[:, place - 2 : place + 2] += 120
+        else:
+            for j in range(20):
+                pixels[j, (j + place) % 20] += 150
+        pictures.append(pixels)
+        codes.append(code)
+    return pictures, np.array(codes), np.arange(0, 150, 4)
+
+
+@pytest.fixture
+def material(world, picture):  # noqa: F811
+    pictures, codes, held = world
+    _, model = picture
+    backbone = shelf.keep(
+        "a net for tests", graph=model.SerializeToString(), name="tiny:net", modality="image", dim=12,
+        licence="CC0-1.0", sha256="0" * 64, preprocess=Preprocess("image", STEPS),
+    )  # fmt: skip
+    learn = np.setdiff1d(np.arange(len(codes)), held)
+    features = answers(backbone, pictures)
+    head = probe.fit(features[learn], codes[learn], np.arange(len(learn)) % 3, K).head
+    return Material(pictures, codes, K, held, backbone, head)
+
+
+def answers(backbone, pictures):
+    from headstart.preprocess import image
+
+    pixels = np.stack([image.prepare(one, STEPS)[0] for one in pictures])
+    return OrtEngine(backbone.graph).run({"pixels": pixels})["features"]
+
+
+CONFIG = finetune.Config(depth=1.0, epochs=12, lr=0.01, augment="none", patience=0, head_factor=1.0)
+
+
+@pytest.mark.parametrize("depth", [1.0, 0.67])
+def test_it_learns_what_the_probe_cannot_and_ships_the_same(material, depth):
+    config = replace(CONFIG, depth=depth)
+    found = finetune.fit(material, config)
+    features = answers(material.backbone, material.inputs)[material.held]
+    before = features @ material.head.weight + material.head.bias
+    truth = material.codes[material.held]
+    assert (found.held_out.argmax(1) == truth).mean() > (before.argmax(1) == truth).mean() + 0.05
+    assert (found.held_out_rows == material.held).all()
+    assert found.chosen["stopped"] == "done"
+    held = [material.inputs[row] for row in material.held]
+    logits = answers(found.backbone, held) @ found.head.weight + found.head.bias
+    np.testing.assert_allclose(logits, found.held_out, atol=0.02, rtol=0.01)
+    assert found.backbone.graph_id != material.backbone.graph_id
+    assert found.backbone.preprocess == material.backbone.preprocess
+
+
+def test_what_lies_below_the_cut_does_not_change(material):
+    found = finetune.fit(material, replace(CONFIG, depth=0.67, epochs=2))
+    assert found.chosen["depth"] == pytest.approx(2 / 3)
+    before, after = (onnx.load(str(one.graph)) for one in (material.backbone, found.backbone))
+    depth = layers(before).depth
+    for one, other in zip(before.graph.initializer, after.graph.initializer):
+        changed = one.raw_data != other.raw_data
+        assert changed == (depth.get(one.name, -1) >= 1), one.name
+
+
+def test_it_starts_at_the_probe(material):
+    found = finetune.fit(material, replace(CONFIG, epochs=1, lr=1e-9))
+    features = answers(material.backbone, material.inputs)[material.held]
+    np.testing.assert_allclose(
+        found.held_out, features @ material.head.weight + material.head.bias, atol=1e-3, rtol=1e-3
+    )
+
+
+def test_the_same_again_and_another_seed(material):
+    config = replace(CONFIG, epochs=2, augment="standard")
+    one, other = finetune.fit(material, config), finetune.fit(material, config)
+    assert one.held_out.tobytes() == other.held_out.tobytes()
+    assert one.backbone.graph_id == other.backbone.graph_id
+    assert (
+        finetune.fit(replace(material, seed=1), config).held_out.tobytes() != one.held_out.tobytes()
+    )
+
+
+def test_layers_learn_by_their_depth(material):
+    from headstart.train.trainable import Trainable
+    from headstart.train.tuned import Tuned
+
+    model = onnx.load(str(material.backbone.graph))
+    found = layers(model)
+    module = Tuned(Trainable(model, found.depth), material.head)
+    groups = finetune._groups(module, found, replace(CONFIG, layer_decay=0.5, unfreeze=2))
+    head, *others = groups
+    assert (head.factor, head.decay, head.free_from) == (1.0, False, 0)
+    origins = module.origins()
+    by_depth = {found.depth[origins[one.names[0]]]: one for one in others}
+    assert [by_depth[d].factor for d in (0, 1, 2)] == pytest.approx([0.5**12, 0.5**8, 0.5**4])
+    assert by_depth[3].factor == 1.0
+    assert [by_depth[d].free_from for d in (3, 2, 1, 0)] == [0, 2, 4, 6]
+    assert sorted(name for one in groups for name in one.names) == sorted(
+        name for name, _ in module.named_parameters()
+    )
+
+
+def test_a_budget_too_small_for_an_epoch_leaves_the_probe(material):
+    found = finetune.fit(replace(material, budget=1e-3), replace(CONFIG, epochs=5000, batch=1))
+    assert found.chosen["stopped"] in ("budget", "done")
+    features = answers(material.backbone, material.inputs)[material.held]
+    if found.chosen["epochs"] == 0:
+        np.testing.assert_allclose(
+            found.held_out,
+            features @ material.head.weight + material.head.bias,
+            atol=1e-3,
+            rtol=1e-3,
+        )
+
+
+def test_nothing_held_out(material):
+    with pytest.raises(DataError, match="0 held out"):
+        finetune.fit(replace(material, held=np.zeros(0, int)), CONFIG)
