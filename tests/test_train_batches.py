@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**63)
 
 @given(st.integers(1, 300), st.integers(1, 70), SEEDS)
 def test_batches_hold_every_row_once_and_are_even(n: int, size: int, seed: int) -> None:
-    made = batches(np.arange(n) * 7, size, seed, None, 3)
+    made = batches(np.arange(n) * 7, size, seed, None, None, 3)
     np.testing.assert_array_equal(np.sort(np.concatenate(made)), np.arange(n) * 7)
     lengths = [len(one) for one in made]
     assert max(lengths) <= size
@@ -32,10 +32,25 @@ def test_balanced_batches_hold_every_class_equally_often(
     codes: list[int], seed: int, epoch: int
 ) -> None:
     classes = np.array(codes)
-    drawn = np.concatenate(batches(np.arange(len(codes)), 16, seed, classes, epoch))
+    drawn = np.concatenate(batches(np.arange(len(codes)), 16, seed, classes, None, epoch))
     assert len(drawn) == len(classes)
     counts = [(classes[drawn] == name).sum() for name in np.unique(classes)]
     assert max(counts) - min(counts) <= 1
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=400), st.integers(1, 30), SEEDS)
+def test_rows_of_one_length_come_together(lengths: list[int], size: int, seed: int) -> None:
+    of = np.array(lengths)
+    made = batches(np.arange(len(of)), size, seed, None, of, 1)
+    np.testing.assert_array_equal(np.sort(np.concatenate(made)), np.arange(len(of)))
+    mixed = batches(np.arange(len(of)), size, seed, None, None, 1)
+    assert sorted(map(len, made)) == sorted(map(len, mixed))
+    padded, meant = (sum(of[one].max() * len(one) for one in kind) for kind in (made, mixed))
+    if len(of) <= 32 * size:  # one window: nothing is padded less
+        ordered = np.array_split(np.sort(of), len(made))
+        assert padded == sum(one.max() * len(one) for one in ordered) <= meant + size * 99
+    again = batches(np.arange(len(of)), size, seed, None, of, 1)
+    assert all((a == b).all() for a, b in zip(made, again))
 
 
 def test_dropout_depends_on_the_counters_and_leaves_the_callers_numbers_alone() -> None:

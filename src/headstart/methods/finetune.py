@@ -236,18 +236,26 @@ def _trained(
         precision="auto" if material.budget else "float32",
         channels_last=material.backbone.modality == "image",
     )
-    return train(
+    lengths = source.lengths
+    order = np.arange(len(material.held))
+    if lengths is not None:
+        order = np.argsort(lengths[material.held], kind="stable")
+    trained = train(
         module,
         source,
         learn,
-        material.held,
+        material.held[order],
         groups=_groups(module, found, config),
         loss=CrossEntropy(config.smoothing),
         score=score,
         settings=settings,
         folder=material.folder,
         progress=progress,
+        lengths=None if lengths is None else lengths[learn],
     )
+    if not len(trained.held_out):
+        return trained
+    return replace(trained, held_out=trained.held_out[np.argsort(order)])
 
 
 def _groups(module: Tuned, found: Layers, config: Config) -> list[Group]:

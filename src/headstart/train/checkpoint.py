@@ -218,6 +218,8 @@ def identity(job: Job) -> str:
     rows = [job.learn, job.held, np.zeros(0) if job.classes is None else np.unique(job.classes)]
     if job.classes is not None:
         rows.append(np.unique(job.classes, return_inverse=True)[1])
+    if job.lengths is not None:
+        rows.append(job.lengths)
     return hash_json(
         {
             "version": VERSION,

@@ -41,6 +41,7 @@ class Stream(enum.IntEnum):
     SPECTROGRAM = 14
     MIX = 15
     CLASSES = 16
+    LENGTHS = 17
 
 
 def words(seed: int, epoch: int, rows: np.ndarray, stream: int, count: int) -> np.ndarray:

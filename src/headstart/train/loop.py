@@ -32,7 +32,7 @@ def train(
     module: nn.Module, source: Source, learn: np.ndarray, held: np.ndarray, *,
     groups: Sequence[Group], loss: Loss, score: Score, settings: Settings,
     folder: Path | None = None, progress: Callable[[Epoch], None] | None = None,
-    classes: np.ndarray | None = None,
+    classes: np.ndarray | None = None, lengths: np.ndarray | None = None,
 ) -> Trained:  # fmt: skip
     """Train a module; afterwards it predicts, with the weights of the lowest held-out loss.
 
@@ -51,13 +51,14 @@ def train(
         folder: where the state and `metrics.jsonl` are kept; None: nowhere.
         progress: called after every epoch.
         classes: (n,) class of each row to learn from, for balanced drawing.
+        lengths: (n,) length of each row to learn from, where batches are padded to the longest.
 
     Raises:
         ConfigError: there is nothing to learn, or a group names what the module lacks.
         KeyboardInterrupt: Ctrl-C was pressed; the state has been kept.
     """
     began = time.monotonic()
-    job = Job(module, source, learn, held, classes, tuple(groups), loss, score, settings)
+    job = Job(module, source, learn, held, classes, tuple(groups), loss, score, settings, lengths)
     with borrowed(module, settings.channels_last):
         weights, keeper = Weights(job), Keeper(folder, identity(job) if folder else "", began)
         course, note = keeper.load(weights)
@@ -89,7 +90,7 @@ def _finished(
     """The loop."""
     made = course.state.plan
     way = plan.way(job, made.bfloat16, made.compiled)
-    fixed = (job.learn, job.settings.batch, job.settings.seed, job.drawn)
+    fixed = (job.learn, job.settings.batch, job.settings.seed, job.drawn, job.lengths)
     rows = functools.lru_cache(maxsize=1)(functools.partial(order.batches, *fixed))
     with deferred() as check:
         try:

@@ -11,6 +11,8 @@ import numpy as np
 from headstart.errors import DataError
 from headstart.train.draws import Stream, words
 
+_WINDOW = 32  # batches that rows are sorted by length within
+
 
 def plain_order(n: int, epoch: int, seed: int) -> np.ndarray:
     """Every row once, shuffled anew each epoch.
@@ -67,7 +69,12 @@ def steps_per_epoch(count: int, batch: int) -> int:
 
 
 def batches(
-    rows: np.ndarray, batch: int, seed: int, classes: np.ndarray | None, epoch: int
+    rows: np.ndarray,
+    batch: int,
+    seed: int,
+    classes: np.ndarray | None,
+    lengths: np.ndarray | None,
+    epoch: int,
 ) -> list[np.ndarray]:
     """The rows of an epoch's steps.
 
@@ -79,6 +86,8 @@ def batches(
         batch: rows a step, at most.
         seed: of the training.
         classes: (n,) classes that are to come equally often, or None.
+        lengths: (n,) rows of about one length come together, so that little of a batch is padding; None
+            where all are equally long.
         epoch: counted from 0.
 
     Returns:
@@ -88,7 +97,20 @@ def batches(
         places = plain_order(len(rows), epoch, seed)
     else:
         places = balanced_order(classes, epoch, seed)
-    return np.array_split(rows[places], steps_per_epoch(len(rows), batch))
+    count = steps_per_epoch(len(rows), batch)
+    if lengths is None:
+        return np.array_split(rows[places], count)
+    return [rows[one] for one in _alike(places, lengths, count, batch, epoch, seed)]
+
+
+def _alike(
+    places: np.ndarray, lengths: np.ndarray, count: int, batch: int, epoch: int, seed: int
+) -> list[np.ndarray]:
+    """Places in batches of about one length: sorted within windows of some batches, then shuffled."""
+    windows = np.array_split(places, -(-len(places) // (_WINDOW * batch)))
+    ordered = [one[np.argsort(lengths[one], kind="stable")] for one in windows]
+    made = np.array_split(np.concatenate(ordered), count)
+    return [made[i] for i in _shuffled(len(made), epoch, seed, Stream.LENGTHS)]
 
 
 def _shuffled(n: int, epoch: int, seed: int, stream: int) -> np.ndarray:

@@ -166,7 +166,7 @@ def _step_seconds(job: Job, weights: Weights, made: Plan) -> tuple[float, int]:
     """Median time of a step after the first, and the pieces that fitted into memory."""
     settings, took, accumulate = job.settings, [], made.accumulate
     run = way(job, made.bfloat16, made.compiled)
-    rows = batches(job.learn, settings.batch, settings.seed, job.drawn, 0)
+    rows = batches(job.learn, settings.batch, settings.seed, job.drawn, job.lengths, 0)
     for number in range(1 + _TIMED):
         began = time.perf_counter()
         _, accumulate = gradients(run, rows[number % len(rows)], 0, number, accumulate)

@@ -199,6 +199,7 @@ class Job:
         loss: mean loss of logits and targets.
         score: score of logits and targets.
         settings: how to train.
+        lengths: (n,) length of each row to learn from; None where all are equally long.
     """
 
     module: nn.Module
@@ -210,6 +211,7 @@ class Job:
     loss: Loss
     score: Score
     settings: Settings
+    lengths: np.ndarray | None = None
 
     @property
     def drawn(self) -> np.ndarray | None:
@@ -221,12 +223,14 @@ class Job:
         unknown = sorted(set(named) - dict(self.module.named_parameters()).keys())
         twice = sorted({name for name in named if named.count(name) > 1}) if not unknown else []
         wrong = self.classes is None or len(self.classes) != len(self.learn)
+        uneven = self.lengths is not None and len(self.lengths) != len(self.learn)
         for bad, why, fix in (
             (not len(self.learn), "There is no row to learn from", "pass rows"),
             (not named, "No parameter is in a group, so nothing can change", "pass groups"),
             (unknown, f"The module has no parameter {', '.join(unknown[:3])}", "name its own"),
             (twice, f"In two groups at once: {', '.join(twice[:3])}", "put each into one group"),
             (self.settings.balanced and wrong, "Balanced drawing needs classes", "pass classes"),
+            (uneven, "There is not one length for each row", "pass the rows' lengths"),
         ):
             if bad:
                 raise ConfigError(f"{why}.", fix=fix)

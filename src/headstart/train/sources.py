@@ -53,6 +53,11 @@ class Pictures:
     settings: Images
     seed: int = 0
 
+    @property
+    def lengths(self) -> None:
+        """All are equally large."""
+        return None
+
     def pixels(self, rows: np.ndarray, epoch: int, *, train: bool) -> Tensor:
         """(b, h, w, 3) uint8 of some rows."""
         if not train or self.settings == Images():
@@ -77,6 +82,11 @@ class Texts:
 
     ids: Sequence[np.ndarray]
     targets: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) tokens of each text."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
 
     def feeds(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The graph's inputs of some rows, padded to the longest."""
@@ -106,6 +116,11 @@ class Between:
     targets: np.ndarray
     texts: Texts | None
     inputs: tuple[str, ...]
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """(n,) tokens of each text; None for pictures."""
+        return None if self.texts is None else self.texts.lengths
 
     def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
         """View 0 is the plain input; training goes round the others, each row beginning elsewhere."""
@@ -210,7 +225,7 @@ def _texts_between(
     inputs: tuple[str, ...],
     progress: Callable[[int, int], None] | None,
 ) -> Between:
-    lengths = np.array([len(ids) for ids in source.ids])
+    lengths = source.lengths
     starts = np.concatenate([[0], np.cumsum(lengths)])
     order = np.argsort(-lengths, kind="stable")
     tasks = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
