@@ -35,7 +35,7 @@ LAZY = TRAINING | {
 }
 # `onnx` is needed by nothing but what builds graphs, so the files that do may import it at the top
 MAY_IMPORT_EARLY = {
-    "onnx": ("backbones/", "bundle/", "export/", "engine/torch"),
+    "onnx": ("backbones/", "bundle/", "export/", "engine/torch", "train/"),
     "torch": ("train/", "engine/torch", "backbones/wrappers.py"),
 }
 

@@ -21,6 +21,7 @@ ALLOWED = {
         "append",
     ): "append-only, synced, each row with a checksum; see its docstring",
     ("features/shards.py", "cut"): "takes back what could not be written whole",
+    ("train/checkpoint.py", "_set_aside"): "moves a state that cannot be used out of the way",
     ("features/index.py", "_opened"): "SQLite, which keeps a journal of its own",
 }
 _SAFE_FOLDERS = {"atomic_folder", "TemporaryDirectory"}

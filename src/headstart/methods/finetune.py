@@ -11,31 +11,21 @@ Imports torch inside its functions only.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from headstart.backbones import shelf
 from headstart.config import note
-from headstart.errors import DataError
-from headstart.hashing import canonical_json, hash_bytes, hash_parts
-from headstart.metrics import accuracy, confusion, macro_f1
+from headstart.train import tuning
 from headstart.train.material import Material
-from headstart.types import Backbone, Candidate
+from headstart.types import Candidate, Modality
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
-    from headstart.train.settings import Epoch, Group, Trained
-    from headstart.train.sources import Between, Pictures, Texts
+    from headstart.train.settings import Epoch, Group
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
-_RATES = {"image": 3e-4, "text": 1e-4}
-_AUGMENT = {"image": "standard", "text": "none"}
+_RATES: dict[Modality, float] = {"image": 3e-4, "text": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -116,159 +106,43 @@ def fit(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: the backbone's graph cannot be trained.
     """
-    import onnx
-
-    from headstart.train import trainable
-    from headstart.train.tuned import Tuned
-
-    config, started = config or Config(), time.perf_counter()
-    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
-    if not len(learn) or not len(material.held):
-        raise DataError(
-            f"{len(learn)} rows to learn from and {len(material.held)} held out are not enough.",
-            fix="label more rows, or take --method probe",
-        )
-    whole = trainable.unpacked(onnx.load(str(material.backbone.graph)))
-    found = trainable.layers(whole)
-    at, below = _boundary(found, config.depth)
-    source: Pictures | Texts | Between
-    if at:
-        halves = trainable.cut(whole, at)
-        if say:
-            say(f"the lower {below} of {found.products} layers are run once and kept")
-        source = _kept(_source(material, config), halves.bottom, halves.top, config)
-        top = trainable.Trainable(halves.top, found.depth)
-    else:
-        source = _source(material, config)
-        top = trainable.Trainable(whole, found.depth)
-    module = Tuned(top, material.head)
-    spent = time.perf_counter() - started
-    trained = _trained(module, source, learn, material, config, found, spent, progress)
-    for sentence in trained.notes:
-        if say:
-            say(sentence)
-    made = trainable.with_weights(whole, dict(top.weights()))
-    return Candidate(
-        method="finetune",
-        head=module.head(),
-        held_out=trained.held_out
-        if len(trained.held_out)
-        else _unchanged(module, source, material),
-        chosen={
-            "depth": 1 - below / found.products,
-            "epochs": len(trained.history),
-            "best": trained.best + 1,
-            "lr": _rate(config, material.backbone),
-            "stopped": trained.stopped,
-        },
-        seconds=time.perf_counter() - started,
-        held_out_rows=material.held,
-        backbone=_shelved(material.backbone, made),
-    )
-
-
-def _boundary(found: Layers, depth: float) -> tuple[str, int]:
-    """The cut that leaves the wanted share of the layers above it; none ("", 0) where all are tuned."""
-    wanted = found.products * (1 - depth)
-    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted))
-    if abs(below - wanted) >= wanted:
-        return "", 0
-    return at, below
-
-
-def _source(material: Material, config: Config) -> Pictures | Texts:
-    from headstart.train import augment_images, sources
-
-    backbone = material.backbone
-    if backbone.modality == "image":
-        name = _AUGMENT["image"] if config.augment == "auto" else config.augment
-        return sources.pictures(
-            material.inputs,
-            material.codes,
-            backbone.preprocess,
-            augment_images.preset(name if config.views > 1 else "none"),
-            material.seed,
-        )
-    assert backbone.tokenizer is not None
-    texts = [str(text) for text in material.inputs]
-    return sources.texts(
-        texts, material.codes, backbone.preprocess, backbone.tokenizer.read_bytes()
-    )
-
-
-def _kept(source: Pictures | Texts, bottom: ModelProto, top: ModelProto, config: Config) -> Between:
-    from headstart.train import sources
-
-    names = tuple(value.name for value in top.graph.input)
-    return sources.between(source, bottom.SerializeToString(), names, config.views)
-
-
-def _trained(
-    module: Tuned,
-    source: Any,
-    learn: np.ndarray,
-    material: Material,
-    config: Config,
-    found: Layers,
-    spent: float,
-    progress: Callable[[Epoch], None] | None,
-) -> Trained:
-    from headstart.train.loop import train
     from headstart.train.losses import CrossEntropy
     from headstart.train.settings import Settings
 
-    k = material.n_classes
-
-    def score(logits: np.ndarray, targets: np.ndarray) -> float:
-        counts = confusion(logits.argmax(axis=1), targets, k)
-        return (accuracy(counts) + macro_f1(counts)) / 2
-
-    settings = Settings(
-        optimiser="adamw",
-        lr=_rate(config, material.backbone),
-        weight_decay=config.weight_decay,
-        epochs=config.epochs,
-        batch=config.batch,
-        clip=1.0,
-        patience=config.patience,
-        seed=material.seed,
-        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
-        precision="auto" if material.budget else "float32",
-        channels_last=material.backbone.modality == "image",
-    )
-    lengths = source.lengths
-    order = np.arange(len(material.held))
-    if lengths is not None:
-        order = np.argsort(lengths[material.held], kind="stable")
-    trained = train(
-        module,
-        source,
-        learn,
-        material.held[order],
-        groups=_groups(module, found, config),
-        loss=CrossEntropy(config.smoothing),
-        score=score,
-        settings=settings,
-        folder=material.folder,
+    config = config or Config()
+    modality = material.backbone.modality
+    return tuning.tune(
+        "finetune",
+        material,
+        tuning.Inputs(config.depth, config.augment, config.views),
+        Settings(
+            lr=config.lr or _RATES[modality],
+            weight_decay=config.weight_decay,
+            epochs=config.epochs,
+            batch=config.batch,
+            clip=1.0,
+            patience=config.patience,
+            precision="auto" if material.budget else "float32",
+            channels_last=modality == "image",
+        ),
+        CrossEntropy(config.smoothing),
+        lambda module, layers: groups(module, layers, config),
+        say=say,
         progress=progress,
-        lengths=None if lengths is None else lengths[learn],
     )
-    if not len(trained.held_out):
-        return trained
-    return replace(trained, held_out=trained.held_out[np.argsort(order)])
 
 
-def _groups(module: Tuned, found: Layers, config: Config) -> list[Group]:
+def groups(module: Tuned, found: Layers, config: Config) -> list[Group]:
     """The head, and the weights by their depth: the lower, the slower, and the later."""
     from headstart.train.settings import Group
 
-    groups = [Group(("weight", "bias"), config.head_factor, decay=False)]
+    made = [Group(("weight", "bias"), config.head_factor, decay=False)]
     tuned = {name: found.depth[origin] for name, origin in module.origins().items()}
     lowest = min(tuned.values(), default=0)
     for name, depth in tuned.items():
         above = (found.products - depth) / found.products  # 0 at the top
         share = (found.products - depth) / max(found.products - lowest, 1)
-        groups.append(
+        made.append(
             Group(
                 (name,),
                 config.layer_decay ** (12 * above),
@@ -276,39 +150,4 @@ def _groups(module: Tuned, found: Layers, config: Config) -> list[Group]:
                 free_from=int(min(share, 0.999) * 4) * config.unfreeze,
             )
         )
-    return groups
-
-
-def _rate(config: Config, backbone: Backbone) -> float:
-    return config.lr or _RATES[backbone.modality]
-
-
-def _unchanged(module: Tuned, source: Any, material: Material) -> np.ndarray:
-    """Logits of the held-out rows where nothing was trained."""
-    import torch
-
-    rows = [material.held[i : i + 64] for i in range(0, len(material.held), 64)]
-    with torch.inference_mode():
-        parts = [module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
-    return torch.cat(parts).numpy()
-
-
-def _shelved(backbone: Backbone, model: ModelProto) -> Backbone:
-    """The backbone with other weights, on the shelf of graphs."""
-    graph = model.SerializeToString()
-    tokenizer = None if backbone.tokenizer is None else backbone.tokenizer.read_text("utf-8")
-    sha256 = hash_bytes(graph)
-    kept = shelf.keep(
-        hash_parts(
-            ["tuned", backbone.graph_id, sha256, canonical_json(backbone.preprocess.to_json())]
-        ),
-        graph=graph,
-        name=backbone.name,
-        modality=backbone.modality,
-        dim=backbone.dim,
-        licence=backbone.licence,
-        sha256=sha256,
-        preprocess=backbone.preprocess,
-        tokenizer=tokenizer,
-    )
-    return replace(kept, why=backbone.why)
+    return made

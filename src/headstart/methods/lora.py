@@ -1,0 +1,118 @@
+"""Low-rank updates of a backbone's products (LoRA; Hu et al. 2022), merged into its weights at the end.
+
+What changes is a sum of a few outer products for each weight, so few labels cannot turn the features upside
+down, and it needs no weight decay. The graph that ships has the size and speed of the one it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headstart.config import note
+from headstart.train import tuning
+from headstart.train.material import Material
+from headstart.types import Candidate, Modality
+
+if TYPE_CHECKING:
+    from headstart.train.settings import Epoch, Group
+    from headstart.train.trainable import Layers
+    from headstart.train.tuned import Tuned
+
+_RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of low-rank updates."""
+
+    rank: int = field(default=8, metadata=note("rank of an update", low=1, high=1024))
+    alpha: float = field(
+        default=16.0, metadata=note("an update counts alpha / rank", low=0.1, high=10_000)
+    )
+    depth: float = field(
+        default=1.0,
+        metadata=note(
+            "share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0
+        ),
+    )
+    epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
+    lr: float = field(
+        default=0.0, metadata=note("learning rate; 0 suits the inputs", low=0.0, high=10.0)
+    )
+    batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
+    smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
+    augment: str = field(
+        default="auto",
+        metadata=note(
+            "what may happen to pictures in training",
+            choices=("auto", "none", "light", "standard", "trivial", "strong"),
+        ),
+    )
+    views: int = field(
+        default=5,
+        metadata=note(
+            "views of each picture that are kept below the tuned layers; 1: no augmentation",
+            low=1,
+            high=100,
+        ),
+    )
+    patience: int = field(
+        default=3, metadata=note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
+    )
+
+
+def fit(
+    material: Material,
+    config: Config | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Candidate:
+    """Learn low-rank updates of the products in a backbone's upper layers, and the head.
+
+    See `headstart.train.tuning.tune` for arguments, result and errors.
+    """
+    from headstart.train import low_rank
+    from headstart.train.losses import CrossEntropy
+    from headstart.train.settings import Settings
+
+    config = config or Config()
+    modality = material.backbone.modality
+
+    def groups(module: Tuned, layers: Layers) -> list[Group]:
+        return _groups(module, config, material.seed)
+
+    return tuning.tune(
+        "lora",
+        material,
+        tuning.Inputs(config.depth, config.augment, config.views),
+        Settings(
+            lr=config.lr or _RATES[modality],
+            weight_decay=0.0,
+            epochs=config.epochs,
+            batch=config.batch,
+            clip=1.0,
+            patience=config.patience,
+            precision="auto" if material.budget else "float32",
+            channels_last=modality == "image",
+        ),
+        CrossEntropy(config.smoothing),
+        groups,
+        merge=low_rank.merge,
+        say=say,
+        progress=progress,
+    )
+
+
+def _groups(module: Tuned, config: Config, seed: int) -> list[Group]:
+    """The head, and the factors of the updates, which stand in for the products' weights from now on."""
+    from headstart.train.low_rank import low_rank
+    from headstart.train.settings import Group
+
+    names = [name for name in module.origins() if module.get_parameter(name).ndim > 1]
+    pairs = low_rank(module, names, config.rank, config.alpha, seed)
+    factors = tuple(name for pair in pairs for name in pair)
+    head = Group(("weight", "bias"), decay=False)
+    return [head, *([Group(factors, decay=False)] if factors else [])]

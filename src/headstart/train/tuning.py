@@ -1,0 +1,264 @@
+"""What all methods share that change a backbone's weights: prepare, train, put the weights back.
+
+A method says which share of the layers is tuned, which parameters change how, and perhaps what stands in for
+them while it trains; see `tune`.
+
+Imports torch inside its functions only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.backbones import shelf
+from headstart.errors import DataError
+from headstart.hashing import canonical_json, hash_bytes, hash_parts
+from headstart.metrics import accuracy, confusion, macro_f1
+from headstart.train.material import Material
+from headstart.types import Backbone, Candidate
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from headstart.train.settings import Epoch, Group, Loss, Settings, Source, Trained
+    from headstart.train.sources import Between, Pictures, Texts
+    from headstart.train.trainable import Layers
+    from headstart.train.tuned import Tuned
+
+_AUGMENT = "standard"  # for pictures, where nothing else is said
+_ROWS = 64  # in one pass over held-out rows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the module is trained on.
+
+    Attributes:
+        depth: share of the layers that is tuned, from the top; what lies below is run once and kept.
+        augment: a preset of `headstart.train.augment_images`, or "auto".
+        views: of each picture that are kept below the tuned layers; 1: no augmentation.
+    """
+
+    depth: float
+    augment: str = "auto"
+    views: int = 5
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A backbone ready to be trained.
+
+    Attributes:
+        whole: its graph, weights as numbers.
+        layers: what can be trained in it.
+        below: layers that stay as they are and are not run again.
+        module: the layers above, and the head.
+        source: what it is trained on.
+    """
+
+    whole: ModelProto
+    layers: Layers
+    below: int
+    module: Tuned
+    source: Pictures | Texts | Between
+
+
+def tune(
+    name: str,
+    material: Material,
+    inputs: Inputs,
+    settings: Settings,
+    loss: Loss,
+    groups: Callable[[Tuned, Layers], list[Group]],
+    *,
+    merge: Callable[[Tuned], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Candidate:
+    """Train a backbone's upper layers and a head on them.
+
+    Args:
+        name: of the method.
+        material: what to learn from.
+        inputs: what the module is trained on.
+        settings: of the loop; its seed and budget are the material's.
+        loss: of logits and codes.
+        groups: which parameters change, and how; it may put others in their place first.
+        merge: called after the training, to put the module's own parameters back.
+        say: told what takes a while, and what was noticed.
+        progress: told of every epoch.
+
+    Returns:
+        A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
+        those of the rows `material.held`.
+
+    Raises:
+        DataError: there is no row to learn from, or none is held out.
+        BackboneError: the backbone's graph cannot be trained.
+    """
+    from headstart.train.trainable import with_weights
+
+    started = time.perf_counter()
+    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
+    if not len(learn) or not len(material.held):
+        raise DataError(
+            f"{len(learn)} rows to learn from and {len(material.held)} held out are not enough.",
+            fix="label more rows, or take --method probe",
+        )
+    ready = prepared(material, inputs, say)
+    spent = time.perf_counter() - started
+    left = max(material.budget - spent, 1.0) if material.budget else 0.0
+    settings = replace(settings, seed=material.seed, budget=left)
+    changing = groups(ready.module, ready.layers)
+    trained = _trained(ready, learn, material, settings, loss, changing, progress)
+    if merge:
+        merge(ready.module)
+    for sentence in trained.notes:
+        if say:
+            say(sentence)
+    held_out = trained.held_out
+    if not len(held_out):  # no epoch fitted: the module is as it was
+        held_out = _logits(ready, material.held)
+    return Candidate(
+        method=name,
+        head=ready.module.head(),
+        held_out=held_out,
+        chosen={
+            "depth": 1 - ready.below / ready.layers.products,
+            "epochs": len(trained.history),
+            "best": trained.best + 1,
+            "lr": settings.lr,
+            "stopped": trained.stopped,
+        },
+        seconds=time.perf_counter() - started,
+        held_out_rows=material.held,
+        backbone=_shelved(
+            material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
+        ),
+    )
+
+
+def prepared(material: Material, inputs: Inputs, say: Callable[[str], None] | None = None) -> Ready:
+    """The backbone cut at the wanted depth, and what its lower part makes of every row."""
+    import onnx
+
+    from headstart.train import sources, trainable
+    from headstart.train.tuned import Tuned
+
+    whole = trainable.unpacked(onnx.load(str(material.backbone.graph)))
+    found = trainable.layers(whole)
+    at, below = boundary(found, inputs.depth)
+    rows = _source(material, inputs)
+    if not at:
+        module = Tuned(trainable.Trainable(whole, found.depth), material.head)
+        return Ready(whole, found, 0, module, rows)
+    halves = trainable.cut(whole, at)
+    if say:
+        say(f"the lower {below} of {found.products} layers are run once and kept")
+    top = trainable.Trainable(halves.top, found.depth)
+    kept = sources.between(rows, halves.bottom.SerializeToString(), top.inputs, inputs.views)
+    return Ready(whole, found, below, Tuned(top, material.head), kept)
+
+
+def boundary(found: Layers, depth: float) -> tuple[str, int]:
+    """The cut that leaves the wanted share of the layers above it, and how many lie below.
+
+    ("", 0) where all layers are tuned.
+    """
+    wanted = found.products * (1 - depth)
+    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted))
+    if abs(below - wanted) >= wanted:
+        return "", 0
+    return at, below
+
+
+def _source(material: Material, inputs: Inputs) -> Pictures | Texts:
+    from headstart.train import augment_images, sources
+
+    backbone, codes = material.backbone, material.codes
+    if backbone.modality == "image":
+        name = _AUGMENT if inputs.augment == "auto" else inputs.augment
+        settings = augment_images.preset(name if inputs.views > 1 else "none")
+        return sources.pictures(
+            material.inputs, codes, backbone.preprocess, settings, material.seed
+        )
+    assert backbone.tokenizer is not None
+    texts = [str(text) for text in material.inputs]
+    return sources.texts(texts, codes, backbone.preprocess, backbone.tokenizer.read_bytes())
+
+
+def _trained(
+    ready: Ready,
+    learn: np.ndarray,
+    material: Material,
+    settings: Settings,
+    loss: Loss,
+    groups: list[Group],
+    progress: Callable[[Epoch], None] | None,
+) -> Trained:
+    """The training; texts of about one length pass together, also the held-out ones."""
+    from headstart.train.loop import train
+
+    k, source = material.n_classes, ready.source
+
+    def score(logits: np.ndarray, targets: np.ndarray) -> float:
+        counts = confusion(logits.argmax(axis=1), targets, k)
+        return (accuracy(counts) + macro_f1(counts)) / 2
+
+    lengths = source.lengths
+    order = np.arange(len(material.held))
+    if lengths is not None:
+        order = np.argsort(lengths[material.held], kind="stable")
+    trained = train(
+        ready.module,
+        source,
+        learn,
+        material.held[order],
+        groups=groups,
+        loss=loss,
+        score=score,
+        settings=settings,
+        folder=material.folder,
+        progress=progress,
+        lengths=None if lengths is None else lengths[learn],
+    )
+    if not len(trained.held_out):
+        return trained
+    return replace(trained, held_out=trained.held_out[np.argsort(order)])
+
+
+def _logits(ready: Ready, held: np.ndarray) -> np.ndarray:
+    """(m, k) what the module says of some rows."""
+    import torch
+
+    source: Source = ready.source
+    rows = [held[i : i + _ROWS] for i in range(0, len(held), _ROWS)]
+    with torch.inference_mode():
+        parts = [ready.module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
+    return torch.cat(parts).numpy()
+
+
+def _shelved(backbone: Backbone, model: ModelProto) -> Backbone:
+    """The backbone with other weights, on the shelf of graphs."""
+    graph = model.SerializeToString()
+    tokenizer = None if backbone.tokenizer is None else backbone.tokenizer.read_text("utf-8")
+    sha256 = hash_bytes(graph)
+    kept = shelf.keep(
+        hash_parts(
+            ["tuned", backbone.graph_id, sha256, canonical_json(backbone.preprocess.to_json())]
+        ),
+        graph=graph,
+        name=backbone.name,
+        modality=backbone.modality,
+        dim=backbone.dim,
+        licence=backbone.licence,
+        sha256=sha256,
+        preprocess=backbone.preprocess,
+        tokenizer=tokenizer,
+    )
+    return replace(kept, why=backbone.why)
