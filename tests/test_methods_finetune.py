@@ -152,7 +152,7 @@ def test_layers_learn_by_their_depth(material):
     model = onnx.load(str(material.backbone.graph))
     found = layers(model)
     module = Tuned(Trainable(model, found.depth), material.head)
-    groups = finetune.groups(module, found, replace(CONFIG, layer_decay=0.5, unfreeze=2))
+    groups = finetune.groups(module, found, replace(CONFIG, layer_decay=0.5, unfreeze=2), 1.0)
     head, *others = groups
     assert (head.factor, head.decay, head.free_from) == (1.0, False, 0)
     origins = module.origins()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
-_RATES: dict[Modality, float] = {"image": 3e-4, "text": 1e-4}
+# measured on held-out training rows of trashnet and financial_phrasebank
+_RATES: dict[Modality, float] = {"image": 1e-3, "text": 1e-4}
+_HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Config:
         ),
     )
     head_factor: float = field(
-        default=10.0, metadata=note("the head learns so much faster", low=0.1, high=1000.0)
+        default=0.0,
+        metadata=note("the head learns so much faster; 0 suits the inputs", low=0.0, high=1000.0),
     )
     batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
     weight_decay: float = field(default=0.01, metadata=note("weight decay", low=0.0, high=10.0))
@@ -71,7 +74,7 @@ class Config:
         ),
     )
     views: int = field(
-        default=5,
+        default=8,
         metadata=note(
             "views of each picture that are kept below the tuned layers; 1: no augmentation",
             low=1,
@@ -79,7 +82,7 @@ class Config:
         ),
     )
     patience: int = field(
-        default=3, metadata=note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
+        default=5, metadata=note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
     )
 
 
@@ -111,6 +114,7 @@ def fit(
 
     config = config or Config()
     modality = material.backbone.modality
+    factor = config.head_factor or _HEAD[modality]
     return tuning.tune(
         "finetune",
         material,
@@ -126,22 +130,22 @@ def fit(
             channels_last=modality == "image",
         ),
         CrossEntropy(config.smoothing),
-        lambda module, layers: groups(module, layers, config),
+        lambda module, layers: groups(module, layers, config, factor),
         say=say,
         progress=progress,
     )
 
 
-def groups(module: Tuned, found: Layers, config: Config) -> list[Group]:
+def groups(module: Tuned, layers: Layers, config: Config, factor: float) -> list[Group]:
     """The head, and the weights by their depth: the lower, the slower, and the later."""
     from headstart.train.settings import Group
 
-    made = [Group(("weight", "bias"), config.head_factor, decay=False)]
-    tuned = {name: found.depth[origin] for name, origin in module.origins().items()}
+    made = [Group(("weight", "bias"), factor, decay=False)]
+    tuned = {name: layers.depth[origin] for name, origin in module.origins().items()}
     lowest = min(tuned.values(), default=0)
     for name, depth in tuned.items():
-        above = (found.products - depth) / found.products  # 0 at the top
-        share = (found.products - depth) / max(found.products - lowest, 1)
+        above = (layers.products - depth) / layers.products  # 0 at the top
+        share = (layers.products - depth) / max(layers.products - lowest, 1)
         made.append(
             Group(
                 (name,),
