@@ -8,10 +8,11 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -291,19 +292,14 @@ def _prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
 
 
 def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
-    """An array of zeros; a large one lies in a file that goes with it."""
+    """An array of zeros; a large one lies in a file that goes with it, where the disk has room for it."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    if size <= _MEMORY:
+    if size <= _MEMORY or not hasattr(os, "posix_fallocate"):
         return np.zeros(shape, kind)
     with tempfile.TemporaryFile(dir=cache_dir()) as file:
-        file.truncate(size)
+        try:
+            # taken now: a page that a full disk refuses later would kill the process
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            return np.zeros(shape, kind)
         return np.memmap(file, kind, "r+", shape=shape)
-
-
-def only(source: Pictures | Texts, rows: np.ndarray) -> Pictures | Texts:
-    """Some rows of a source."""
-    if isinstance(source, Texts):
-        return Texts([source.ids[row] for row in rows], source.targets[rows])
-    return replace(
-        source, plain=source.plain[rows], wide=source.wide[rows], targets=source.targets[rows]
-    )
