@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -274,15 +275,21 @@ def test_ctrl_c_keeps_the_state_and_goes_on(tmp_path: Path) -> None:
             return Memory.batch(self, rows, epoch, step, train=train)
 
     Pressed.__qualname__ = "Memory"
-    with pytest.raises(KeyboardInterrupt):
-        run(PLAIN, folder=tmp_path, source=Pressed(*data()))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # test workers ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(PLAIN, folder=tmp_path, source=Pressed(*data()))
+    finally:
+        signal.signal(signal.SIGINT, before)
     state = json.loads((tmp_path / "state" / "state.json").read_text("utf-8"))["state"]
     assert state["step"] == 7
     assert bits(*run(PLAIN, folder=tmp_path)) == bits(*run(PLAIN))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
-def test_a_pressed_ctrl_c_waits_for_the_end_of_a_step(tmp_path: Path) -> None:
+def test_a_pressed_ctrl_c_waits_for_the_end_of_a_step(
+    tmp_path: Path,
+) -> None:
     class Pressed(Memory):
         def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Any:
             if train and step == 7:
@@ -290,8 +297,12 @@ def test_a_pressed_ctrl_c_waits_for_the_end_of_a_step(tmp_path: Path) -> None:
             return Memory.batch(self, rows, epoch, step, train=train)
 
     Pressed.__qualname__ = "Memory"
-    with pytest.raises(KeyboardInterrupt):
-        run(PLAIN, folder=tmp_path, source=Pressed(*data()))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # test workers ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(PLAIN, folder=tmp_path, source=Pressed(*data()))
+    finally:
+        signal.signal(signal.SIGINT, before)
     state = json.loads((tmp_path / "state" / "state.json").read_text("utf-8"))["state"]
     assert state["step"] == 8
     assert bits(*run(PLAIN, folder=tmp_path)) == bits(*run(PLAIN))
