@@ -31,20 +31,11 @@ _HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(tuning.Common):
     """Settings of fine-tuning."""
 
-    depth: float = field(
-        default=0.5,
-        metadata=note(
-            "share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0
-        ),
-    )
-    epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
-    lr: float = field(
-        default=0.0,
-        metadata=note("learning rate of the topmost layer; 0 suits the inputs", low=0.0, high=10.0),
-    )
+    views: int = field(default=8, metadata=tuning.VIEWS)
+    patience: int = field(default=5, metadata=tuning.PATIENCE)
     layer_decay: float = field(
         default=0.85,
         metadata=note(
@@ -55,9 +46,7 @@ class Config:
         default=0.0,
         metadata=note("the head learns so much faster; 0 suits the inputs", low=0.0, high=1000.0),
     )
-    batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
     weight_decay: float = field(default=0.01, metadata=note("weight decay", low=0.0, high=10.0))
-    smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
     unfreeze: int = field(
         default=0,
         metadata=note(
@@ -65,24 +54,6 @@ class Config:
             low=0,
             high=1000,
         ),
-    )
-    augment: str = field(
-        default="auto",
-        metadata=note(
-            "what may happen to pictures in training",
-            choices=("auto", "none", "light", "standard", "trivial", "strong"),
-        ),
-    )
-    views: int = field(
-        default=8,
-        metadata=note(
-            "views of each picture that are kept below the tuned layers; 1: no augmentation",
-            low=1,
-            high=100,
-        ),
-    )
-    patience: int = field(
-        default=5, metadata=note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
     )
 
 
@@ -109,28 +80,16 @@ def fit(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: the backbone's graph cannot be trained.
     """
-    from headstart.train.losses import CrossEntropy
-    from headstart.train.settings import Settings
-
     config = config or Config()
     modality = material.backbone.modality
     factor = config.head_factor or _HEAD[modality]
     return tuning.tune(
         "finetune",
         material,
-        tuning.Inputs(config.depth, config.augment, config.views),
-        Settings(
-            lr=config.lr or _RATES[modality],
-            weight_decay=config.weight_decay,
-            epochs=config.epochs,
-            batch=config.batch,
-            clip=1.0,
-            patience=config.patience,
-            precision="auto" if material.budget else "float32",
-            channels_last=modality == "image",
-        ),
-        CrossEntropy(config.smoothing),
+        config,
+        _RATES[modality],
         lambda module, layers: groups(module, layers, config, factor),
+        weight_decay=config.weight_decay,
         say=say,
         progress=progress,
     )

@@ -24,42 +24,13 @@ _RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(tuning.Common):
     """Settings of low-rank updates."""
 
+    depth: float = field(default=1.0, metadata=tuning.DEPTH)
     rank: int = field(default=8, metadata=note("rank of an update", low=1, high=1024))
     alpha: float = field(
         default=16.0, metadata=note("an update counts alpha / rank", low=0.1, high=10_000)
-    )
-    depth: float = field(
-        default=1.0,
-        metadata=note(
-            "share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0
-        ),
-    )
-    epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
-    lr: float = field(
-        default=0.0, metadata=note("learning rate; 0 suits the inputs", low=0.0, high=10.0)
-    )
-    batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
-    smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
-    augment: str = field(
-        default="auto",
-        metadata=note(
-            "what may happen to pictures in training",
-            choices=("auto", "none", "light", "standard", "trivial", "strong"),
-        ),
-    )
-    views: int = field(
-        default=5,
-        metadata=note(
-            "views of each picture that are kept below the tuned layers; 1: no augmentation",
-            low=1,
-            high=100,
-        ),
-    )
-    patience: int = field(
-        default=3, metadata=note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
     )
 
 
@@ -75,8 +46,6 @@ def fit(
     See `headstart.train.tuning.tune` for arguments, result and errors.
     """
     from headstart.train import low_rank
-    from headstart.train.losses import CrossEntropy
-    from headstart.train.settings import Settings
 
     config = config or Config()
     modality = material.backbone.modality
@@ -87,18 +56,8 @@ def fit(
     return tuning.tune(
         "lora",
         material,
-        tuning.Inputs(config.depth, config.augment, config.views),
-        Settings(
-            lr=config.lr or _RATES[modality],
-            weight_decay=0.0,
-            epochs=config.epochs,
-            batch=config.batch,
-            clip=1.0,
-            patience=config.patience,
-            precision="auto" if material.budget else "float32",
-            channels_last=modality == "image",
-        ),
-        CrossEntropy(config.smoothing),
+        config,
+        _RATES[modality],
         groups,
         merge=low_rank.merge,
         say=say,

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.backbones import shelf
+from headstart.config import note
 from headstart.errors import DataError
 from headstart.hashing import canonical_json, hash_bytes, hash_parts
 from headstart.metrics import accuracy, confusion, macro_f1
@@ -34,19 +35,36 @@ _AUGMENT = "trivial"  # for pictures, where nothing else is said
 _ROWS = 64  # in one pass over held-out rows
 
 
+DEPTH = note("share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0)
+VIEWS = note(
+    "views of each picture that are kept below the tuned layers; 1: no augmentation",
+    low=1,
+    high=100,
+)
+PATIENCE = note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
+
+
 @dataclass(frozen=True)
-class Inputs:
-    """What the module is trained on.
+class Common:
+    """Settings that every such method has; those of a method inherit them."""
 
-    Attributes:
-        depth: share of the layers that is tuned, from the top; what lies below is run once and kept.
-        augment: a preset of `headstart.train.augment_images`, or "auto".
-        views: of each picture that are kept below the tuned layers; 1: no augmentation.
-    """
-
-    depth: float
-    augment: str = "auto"
-    views: int = 8
+    depth: float = field(default=0.5, metadata=DEPTH)
+    epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
+    lr: float = field(
+        default=0.0,
+        metadata=note("learning rate of the topmost layer; 0 suits the inputs", low=0.0, high=10.0),
+    )
+    batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
+    smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
+    augment: str = field(
+        default="auto",
+        metadata=note(
+            "what may happen to pictures in training",
+            choices=("auto", "none", "light", "standard", "trivial", "strong"),
+        ),
+    )
+    views: int = field(default=5, metadata=VIEWS)
+    patience: int = field(default=3, metadata=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,11 @@ class Ready:
 def tune(
     name: str,
     material: Material,
-    inputs: Inputs,
-    settings: Settings,
-    loss: Loss,
+    config: Common,
+    lr: float,
     groups: Callable[[Tuned, Layers], list[Group]],
     *,
+    weight_decay: float = 0.0,
     merge: Callable[[Tuned], None] | None = None,
     say: Callable[[str], None] | None = None,
     progress: Callable[[Epoch], None] | None = None,
@@ -85,10 +103,10 @@ def tune(
     Args:
         name: of the method.
         material: what to learn from.
-        inputs: what the module is trained on.
-        settings: of the loop; its seed and budget are the material's.
-        loss: of logits and codes.
+        config: the method's settings.
+        lr: learning rate where they leave it open.
         groups: which parameters change, and how; it may put others in their place first.
+        weight_decay: of the parameters whose group wants it.
         merge: called after the training, to put the module's own parameters back.
         say: told what takes a while, and what was noticed.
         progress: told of every epoch.
@@ -101,6 +119,8 @@ def tune(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: the backbone's graph cannot be trained.
     """
+    from headstart.train.losses import CrossEntropy
+    from headstart.train.settings import Settings
     from headstart.train.trainable import with_weights
 
     started = time.perf_counter()
@@ -110,10 +130,21 @@ def tune(
             f"{len(learn)} rows to learn from and {len(material.held)} held out are not enough.",
             fix="label more rows, or take --method probe",
         )
-    ready = prepared(material, inputs, say)
+    ready = prepared(material, config, say)
     spent = time.perf_counter() - started
-    left = max(material.budget - spent, 1.0) if material.budget else 0.0
-    settings = replace(settings, seed=material.seed, budget=left)
+    settings = Settings(
+        lr=config.lr or lr,
+        weight_decay=weight_decay,
+        epochs=config.epochs,
+        batch=config.batch,
+        clip=1.0,
+        patience=config.patience,
+        seed=material.seed,
+        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
+        precision="auto" if material.budget else "float32",
+        channels_last=material.backbone.modality == "image",
+    )
+    loss = CrossEntropy(config.smoothing)
     changing = groups(ready.module, ready.layers)
     trained = _trained(ready, learn, material, settings, loss, changing, progress)
     if merge:
@@ -143,7 +174,7 @@ def tune(
     )
 
 
-def prepared(material: Material, inputs: Inputs, say: Callable[[str], None] | None = None) -> Ready:
+def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
     """The backbone cut at the wanted depth, and what its lower part makes of every row."""
     import onnx
 
@@ -152,8 +183,8 @@ def prepared(material: Material, inputs: Inputs, say: Callable[[str], None] | No
 
     whole = trainable.unpacked(onnx.load(str(material.backbone.graph)))
     found = trainable.layers(whole)
-    at, below = boundary(found, inputs.depth)
-    rows = _source(material, inputs)
+    at, below = boundary(found, config.depth)
+    rows = _source(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
         return Ready(whole, found, 0, module, rows)
@@ -161,7 +192,7 @@ def prepared(material: Material, inputs: Inputs, say: Callable[[str], None] | No
     if say:
         say(f"the lower {below} of {found.products} layers are run once and kept")
     top = trainable.Trainable(halves.top, found.depth)
-    kept = sources.between(rows, halves.bottom.SerializeToString(), top.inputs, inputs.views)
+    kept = sources.between(rows, halves.bottom.SerializeToString(), top.inputs, config.views)
     return Ready(whole, found, below, Tuned(top, material.head), kept)
 
 
@@ -177,13 +208,13 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     return at, below
 
 
-def _source(material: Material, inputs: Inputs) -> Pictures | Texts:
+def _source(material: Material, config: Common) -> Pictures | Texts:
     from headstart.train import augment_images, sources
 
     backbone, codes = material.backbone, material.codes
     if backbone.modality == "image":
-        name = _AUGMENT if inputs.augment == "auto" else inputs.augment
-        settings = augment_images.preset(name if inputs.views > 1 else "none")
+        name = _AUGMENT if config.augment == "auto" else config.augment
+        settings = augment_images.preset(name if config.views > 1 else "none")
         return sources.pictures(
             material.inputs, codes, backbone.preprocess, settings, material.seed
         )
