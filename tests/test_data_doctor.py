@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.data.doctor import duplicate_groups, examine, extreme, leaks, pictures
+from headstart.data.doctor import duplicate_groups, examine, extreme, pictures
 from headstart.preprocess import likeness
 from headstart.types import Roles, Skipped, Table
 
@@ -144,21 +144,6 @@ def test_skipped(n, severity):
     (finding,) = examine(data, duplicate_groups(data))
     assert (finding.kind, finding.severity, len(finding.rows)) == ("skipped", severity, n)
     assert f"empty text ({n})" in finding.message
-
-
-def test_leaks(tmp_path):
-    train = table(["One text", "two", "three"], ["a", "b", "a"])
-    test = table(["ONE TEXT.", "four", "three"], ["a", "b", "b"])
-    (finding,) = leaks(train, test)
-    assert (finding.kind, finding.rows) == ("leak", ("row 0", "row 2"))
-    assert finding.message == "2 of 3 test rows are also among the training rows."
-    assert leaks(train, table(["four"])) == ()
-    assert leaks(train, table([])) == ()
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    data = (tmp_path / "a.png").read_bytes()
-    one, two = table([tmp_path / "a.png"], modality="image"), table([b"x", data], modality="image")
-    assert leaks(one, two)[0].rows == ("row 1",)
-    assert leaks(one, train) == ()
 
 
 def test_duplicates_name_the_row_they_repeat():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from headstart.data.doctor import duplicate_groups
 from headstart.evaluation import copies, duplicates
@@ -108,3 +108,19 @@ def test_tables_of_two_modalities_have_nothing_in_common(modality):
     one, other = table([A], modality=modality), table([A], modality="text")
     found = duplicates.leaked(one, None, other, None)
     assert found.tolist() == [modality == "text"]
+
+
+def test_exact_copies_across_tables(tmp_path):
+    train = table(["One text", "two", "three"])
+    test = table(["ONE TEXT.", "four", "three"])
+    (finding,) = copies.across(train, test)
+    assert (finding.kind, finding.rows) == ("leak", ("row 0", "row 2"))
+    assert finding.suggestions == ("row 0", "row 2")
+    assert finding.message == "2 of 3 test rows are also among the training rows."
+    assert copies.across(train, table(["four"])) == []
+    assert copies.across(train, table([])) == []
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    one, two = table([tmp_path / "a.png"], modality="image"), table([b"x", data], modality="image")
+    assert copies.across(one, two)[0].suggestions == ("row 1",)
+    assert copies.across(one, train) == []

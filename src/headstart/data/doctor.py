@@ -308,33 +308,6 @@ def joined(one: Table, other: Table) -> Table:
     )
 
 
-def repeated(train: Table, test: Table) -> np.ndarray:
-    """Numbers of the test rows that are exact duplicates of training rows, ascending."""
-    n = len(train)
-    if not n or not len(test) or train.modality != test.modality:
-        return np.zeros(0, dtype=np.int64)
-    numbers = duplicate_groups(joined(train, test))
-    return np.flatnonzero(np.isin(numbers[n:], numbers[:n]))
-
-
-def leaks(train: Table, test: Table) -> tuple[Finding, ...]:
-    """Test rows that are exact duplicates of training rows: a score on them is no measurement.
-
-    Returns:
-        One finding of the kind "leak" with the names of the test rows, or none.
-    """
-    leaked = repeated(train, test).tolist()
-    if not leaked:
-        return ()
-    message = (
-        f"{share(len(leaked), len(test), 'test row', 'is', 'are')} also among the training rows."
-    )
-    return (
-        Finding("leak", "error", message, "remove them from the training or the test data",
-                tuple(test.names[row] for row in leaked)),
-    )  # fmt: skip
-
-
 def _names_of(table: Table, labels: set[str]) -> tuple[str, ...]:
     assert table.targets is not None
     return tuple(name for name, label in zip(table.names, table.targets) if label in labels)
