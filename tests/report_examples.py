@@ -12,17 +12,13 @@ from PIL import Image, ImageDraw
 
 import report_trust as trust
 from headstart.report import content, mistakes
+from headstart.scores import Baseline, ClassScore, Evaluation, LearningCurve, Metric
 from headstart.types import (
     Backbone,
-    Baseline,
     Candidate,
-    ClassScore,
     Decision,
-    Evaluation,
     Finding,
     Head,
-    LearningCurve,
-    Metric,
     Preprocess,
     Roles,
     Skipped,

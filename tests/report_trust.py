@@ -6,17 +6,16 @@ import dataclasses
 
 import numpy as np
 
-from headstart.types import (
+from headstart.scores import (
     Answered,
-    Decision,
     Evaluation,
-    Finding,
     LearningCurve,
     Metric,
     Reliability,
     Repeats,
     RiskCurve,
 )
+from headstart.types import Decision, Finding
 
 UNLIKE = "unlike the training data"
 DECIDED = Decision(

@@ -14,7 +14,8 @@ from headstart import metrics
 from headstart.errors import DataError
 from headstart.evaluation import measure as measuring
 from headstart.evaluation.measure import interval_of_accuracy, mcnemar, measure, paired
-from headstart.types import Baseline, Decision, Skipped
+from headstart.scores import Baseline
+from headstart.types import Decision, Skipped
 
 LABELS = ("a", "b", "c")
 

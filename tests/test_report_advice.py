@@ -9,16 +9,8 @@ import report_examples as ex
 from headstart.report.advice import advice, pairs
 from headstart.report.content import ClassCount
 from headstart.report.words import Words
-from headstart.types import (
-    Answered,
-    Baseline,
-    Decision,
-    Finding,
-    LearningCurve,
-    Metric,
-    Reliability,
-    Skipped,
-)
+from headstart.scores import Answered, Baseline, LearningCurve, Metric, Reliability
+from headstart.types import Decision, Finding, Skipped
 
 W = Words("en")
 

@@ -19,7 +19,8 @@ from headstart.report.kept_trust import decision_from, decision_json, trust_from
 from headstart.report.trust_view import blocks
 from headstart.report.trust_words import gain_words, points, sentences, wilson
 from headstart.report.words import Words
-from headstart.types import Answered, Decision, LearningCurve, Metric, Reliability
+from headstart.scores import Answered, LearningCurve, Metric, Reliability
+from headstart.types import Decision
 from test_report_page_html import read
 from test_report_plots import places
 

@@ -20,8 +20,9 @@ from headstart.runtime.familiar import familiarity
 from headstart.runtime.pipeline import Batch
 from headstart.runtime.predictor import BundlePredictor
 from headstart.runtime.reader import manifest_checksum
+from headstart.scores import Evaluation, Metric
 from headstart.tasks.classification import Classification
-from headstart.types import Decision, Evaluation, Head, Metric
+from headstart.types import Decision, Head
 
 LABELS = ("blue", "green", "red")
 COLOURS = np.array([(40, 60, 200), (50, 190, 70), (210, 50, 40)])

@@ -21,7 +21,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from headstart.train import checkpoint  # noqa: E402
-from headstart.train.settings import Epoch, Settings  # noqa: E402
+from headstart.train.settings import Settings  # noqa: E402
+from headstart.types import Epoch  # noqa: E402
 from train_for_tests import ROWS, Memory, bits, data, network, run  # noqa: E402
 
 pytestmark = pytest.mark.train

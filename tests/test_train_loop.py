@@ -19,7 +19,8 @@ from headstart.errors import ConfigError  # noqa: E402
 from headstart.train import checkpoint, loop, plan  # noqa: E402
 from headstart.train.optim import average_decay, plain_groups  # noqa: E402
 from headstart.train.order import plain_order  # noqa: E402
-from headstart.train.settings import Epoch, Group, Settings  # noqa: E402
+from headstart.train.settings import Group, Settings  # noqa: E402
+from headstart.types import Epoch  # noqa: E402
 from train_for_tests import (  # noqa: E402
     CLASSES,
     HELD,

@@ -27,9 +27,10 @@ from headstart.report import page
 from headstart.report.diagnosis import Checkup
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
+from headstart.scores import Evaluation
 from headstart.stages import Stages
 from headstart.tasks.classification import Classification
-from headstart.types import Evaluation, Prediction, Skipped, Table
+from headstart.types import Prediction, Skipped, Table
 
 _TOGETHER = 1024  # rows that are held against the training rows at a time
 

@@ -22,17 +22,9 @@ from headstart.model import Model, TemporaryFolder
 from headstart.report import card, content, mistakes, page
 from headstart.runtime.decide import probabilities
 from headstart.runtime.familiar import Reference
+from headstart.scores import Evaluation
 from headstart.tasks.classification import Classification
-from headstart.types import (
-    Backbone,
-    Candidate,
-    Decision,
-    Evaluation,
-    Finding,
-    Skipped,
-    Split,
-    Table,
-)
+from headstart.types import Backbone, Candidate, Decision, Finding, Skipped, Split, Table
 
 _CHECKED_INPUTS = 8  # held-out inputs that a bundle is checked on
 

@@ -40,20 +40,11 @@ from headstart.model import Model
 from headstart.runtime.decide import probabilities, reasons
 from headstart.runtime.familiar import Reference
 from headstart.runtime.familiar import familiarity as alike
+from headstart.scores import Evaluation, LearningCurve, Repeats
 from headstart.solver_rows import rotate
 from headstart.stages import Stages, readable
 from headstart.tasks.classification import Classification
-from headstart.types import (
-    Backbone,
-    Candidate,
-    Decision,
-    Evaluation,
-    Features,
-    Head,
-    LearningCurve,
-    Repeats,
-    Table,
-)
+from headstart.types import Backbone, Candidate, Decision, Features, Head, Table
 
 
 class Fitting:

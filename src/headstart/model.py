@@ -17,7 +17,8 @@ from headstart.report import content, notebook, page
 from headstart.runtime import explain as explaining
 from headstart.runtime.explanation import Explanation
 from headstart.runtime.predictor import BundlePredictor
-from headstart.types import Evaluation, Finding, Prediction, Skipped, Table
+from headstart.scores import Evaluation
+from headstart.types import Finding, Prediction, Skipped, Table
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total); total 0 announces a stage, or is a message for the user."""

@@ -6,6 +6,7 @@ Shapes are written (n, d): n rows, d feature dimensions, k classes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -238,6 +239,33 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Epoch:
+    """One pass of a training over its rows.
+
+    Attributes:
+        epoch: counted from 0.
+        train_loss: mean over the rows that were learned from, each before its step.
+        held_loss: loss on the held-out rows; None without any.
+        score: score on the held-out rows; None without any, or where it is not finite.
+        lr: learning rate of the last step, of a group with factor 1.
+        seconds: since the start of the training, interrupted time not counted.
+        best: no epoch before it had a lower held-out loss.
+    """
+
+    epoch: int
+    train_loss: float
+    held_loss: float | None
+    score: float | None
+    lr: float
+    seconds: float
+    best: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Its attributes."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What a method made.
 
@@ -251,6 +279,8 @@ class Candidate:
         held_out_rows: where (n_train, k) would be too large: held_out is (m, k), and row i of it belongs
             to training row held_out_rows[i].
         backbone: where the method changed the backbone's weights: the one that the head belongs to.
+        history: epochs of the training; empty where nothing was trained.
+        notes: what was noticed on the way, as sentences.
     """
 
     method: str
@@ -260,175 +290,8 @@ class Candidate:
     seconds: float
     held_out_rows: np.ndarray | None = None
     backbone: Backbone | None = None
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A value with its interval; `low` and `high` bound a 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float]:
-        """As `{"value", "low", "high"}`."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class of the per-class table."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A simple rival, measured on the same rows.
-
-    Attributes:
-        name: "majority", "tfidf" or "knn".
-        metrics: as of `Evaluation`; None where it could not run.
-        note: how it was made, or why it could not run.
-    """
-
-    name: str
-    metrics: Mapping[str, Metric] | None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How far probabilities can be believed, on the rows measured.
-
-    Attributes:
-        ece: expected calibration error of the answers' probabilities: the mean gap between what they
-            promise and how often they are right, over 15 bins of equally many rows.
-        before: the same of the logits' plain softmax, before calibration.
-        noise: what a perfectly calibrated model would show on so many rows: the 95 % point of its ece,
-            simulated. A smaller ece than this is no sign of bad calibration.
-        bins: for each bin, least probable first: mean probability, share of right answers, rows.
-    """
-
-    ece: float
-    before: float
-    noise: float
-    bins: tuple[tuple[float, float, int], ...]
-
-
-@dataclass(frozen=True)
-class RiskCurve:
-    """What withholding the least certain answers buys, on the rows measured.
-
-    Attributes:
-        answered: shares of the rows that are answered, from small to 1.
-        accuracy: of those answers, one value for each share.
-    """
-
-    answered: tuple[float, ...]
-    accuracy: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """How the accuracy grows with the labels, and what more of them would bring.
-
-    Attributes:
-        rows: numbers of training rows, ascending; the last is all that a held-out fold leaves.
-        accuracy: on rows that were held out, one for each number, with intervals over draws.
-        more: how many more labels the extrapolation is for; 0 where none is dared.
-        gain: by how much the accuracy would rise with them, with a 95 % interval; None without one.
-        note: how it was made, or why there is no extrapolation.
-    """
-
-    rows: tuple[int, ...]
-    accuracy: tuple[Metric, ...]
-    more: int = 0
-    gain: Metric | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """The same model and protocol on several splits of the data.
-
-    Attributes:
-        metrics: name -> mean over the splits, with a 95 % interval for the mean (Nadeau and Bengio
-            2003, as the splits share rows).
-        n: splits.
-        values: name -> one value a split.
-    """
-
-    metrics: Mapping[str, Metric]
-    n: int
-    values: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What was answered and what was withheld, on the rows measured.
-
-    Attributes:
-        share: share of the rows that were answered, with its interval.
-        accuracy: of the answers, with its interval; None where nothing was answered.
-        reasons: reason -> rows withheld for it.
-    """
-
-    share: Metric
-    accuracy: Metric | None
-    reasons: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How good a model is, on which rows, and how sure.
-
-    Attributes:
-        metrics: name -> value with interval: accuracy, balanced_accuracy, macro_f1, log_loss.
-        per_class: one row a class, in label order.
-        labels: k labels, in the order of the confusion matrix.
-        confusion: (k, k) counts, rows are the truth, columns the prediction.
-        n: rows measured.
-        split: name of the `Split`.
-        protocol: one sentence that says how these rows were set apart.
-        baselines: simple rivals on the same rows.
-        coverage: share of rows whose prediction set holds the truth; None without sets.
-        set_size: mean size of the prediction sets; None without sets.
-        skipped: rows of this split that could not be measured, with the reason.
-        notes: sentences a reader of the numbers must know.
-        reliability: how far the probabilities can be believed.
-        risk: what withholding the least certain answers buys.
-        answered: what was answered, where the model withholds answers.
-        learning: how the accuracy grows with the labels.
-        repeats: the scores over several splits, where they were asked for.
-        leaked: how many measured rows, or rows very like them, were also learned from; None where that
-            was not or cannot be found out.
-        without_leaked: the metrics without those rows; empty where there are none.
-    """
-
-    metrics: Mapping[str, Metric]
-    per_class: tuple[ClassScore, ...]
-    labels: tuple[str, ...]
-    confusion: np.ndarray
-    n: int
-    split: str
-    protocol: str
-    baselines: tuple[Baseline, ...] = ()
-    coverage: float | None = None
-    set_size: float | None = None
-    skipped: tuple[Skipped, ...] = ()
+    history: tuple[Epoch, ...] = ()
     notes: tuple[str, ...] = ()
-    reliability: Reliability | None = None
-    risk: RiskCurve | None = None
-    answered: Answered | None = None
-    learning: LearningCurve | None = None
-    repeats: Repeats | None = None
-    leaked: int | None = None
-    without_leaked: Mapping[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from headstart.runtime import decision as decisions
 from headstart.runtime.familiar import Reference
 from headstart.runtime.predictor import BundlePredictor
 from headstart.runtime.reader import FILES, manifest_checksum, open_bundle
-from headstart.types import Backbone, Decision, Evaluation, Head, Input, Task
+from headstart.scores import Evaluation
+from headstart.types import Backbone, Decision, Head, Input, Task
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal bundles are equal files
 _COMPRESS = {"tokenizer.json", "README.md", "report.html", "bundle.json"}

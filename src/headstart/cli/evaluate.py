@@ -10,7 +10,7 @@ import typer
 from headstart import api
 from headstart.cli.show import Progress, command, finish, result, result_json
 from headstart.evaluation.compare import Comparison
-from headstart.types import Evaluation
+from headstart.scores import Evaluation
 
 
 @command

@@ -19,7 +19,8 @@ from headstart import metrics
 from headstart.errors import ConfigError
 from headstart.evaluation.measure import measure, paired
 from headstart.registry import suggestion
-from headstart.types import Baseline, Table
+from headstart.scores import Baseline
+from headstart.types import Table
 
 NEIGHBOURS = (1, 3, 5, 10, 20)
 """Numbers of neighbours that leave-one-out chooses from."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.evaluation.measure import paired
-from headstart.types import Evaluation, Metric
+from headstart.scores import Evaluation, Metric
 
 _LEVEL = 0.05
 _SENTENCES = {

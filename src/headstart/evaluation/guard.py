@@ -11,32 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from headstart.types import Metric
+from headstart.scores import Metric, Trial, Trials
 
 LEVEL = 0.05
 """How often a candidate that is no better may be kept, at most."""
 
 _DRAWS = 4000
-_SENTENCES = {
-    "en": (
-        "{name}: {lead:+.1f} points over {simple} ({low:+.1f} to {high:+.1f}, p {p}), {cost}",
-        "not beyond noise",
-        "beyond noise",
-        "{times:.3g} times the cost",
-        "{name} is kept",
-    ),
-    "zh": (
-        "{name}：比 {simple} {lead:+.1f} 个百分点（{low:+.1f} 至 {high:+.1f}，p {p}），{cost}",
-        "在噪声之内",
-        "超出噪声",
-        "耗时为 {times:.3g} 倍",
-        "采用 {name}",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -44,88 +27,17 @@ class Entry:
     """A candidate in the comparison.
 
     Attributes:
-        name: of the method.
+        method: its name.
         logits: (m, k) for the held-out rows, by a model that has not seen them.
         seconds: what it cost.
     """
 
-    name: str
+    method: str
     logits: np.ndarray
     seconds: float
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A candidate and how it did.
-
-    Attributes:
-        name: of the method.
-        score: mean of accuracy and macro-F1, with a 95 % interval.
-        lead: the score minus that of the simplest candidate, with a 95 % interval of the paired difference.
-        p: one-sided, of "it is no better than the simplest"; 1 for that one itself.
-        seconds: what it cost.
-        beyond: whether its lead is beyond noise.
-    """
-
-    name: str
-    score: Metric
-    lead: Metric
-    p: float
-    seconds: float
-    beyond: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "name": self.name,
-            "score": self.score.to_json(),
-            "lead": self.lead.to_json(),
-            "p": self.p,
-            "seconds": round(self.seconds, 3),
-            "beyond_noise": self.beyond,
-        }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was tried, and what is kept.
-
-    Attributes:
-        kept: name of the candidate that is kept.
-        tried: all candidates, the simplest first, as they were given.
-        rows: how many rows they were compared on.
-    """
-
-    kept: str
-    tried: tuple[Tried, ...]
-    rows: int
-
-    def sentences(self, lang: str = "en") -> tuple[str, ...]:
-        """Why: one sentence for each candidate beside the simplest, in "en" or "zh"."""
-        told, within, beyond, cost, kept = _SENTENCES[lang]
-        simple, *others = self.tried
-        comma = "，" if lang == "zh" else ", "
-        return tuple(
-            told.format(
-                name=one.name,
-                simple=simple.name,
-                lead=100 * one.lead.value,
-                low=100 * one.lead.low,
-                high=100 * one.lead.high,
-                p=f"= {one.p:.2g}" if one.p >= 0.001 else "< 0.001",
-                cost=comma.join(
-                    [
-                        beyond if one.beyond else within,
-                        cost.format(times=one.seconds / max(simple.seconds, 1e-3)),
-                        *([kept.format(name=one.name)] if one.name == self.kept else []),
-                    ]
-                ),
-            )
-            for one in others
-        )
-
-
-def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator) -> Verdict:
+def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator) -> Trials:
     """Decide which candidate is kept.
 
     Args:
@@ -148,18 +60,19 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
     level = LEVEL / max(len(entries) - 1, 1)
     here = [_scores(cells[0], one, counts[None], k)[0] for one in cells[1:]]
     there = [_scores(cells[0], one, drawn, k) for one in cells[1:]]
-    tried: list[Tried] = []
+    tried: list[Trial] = []
     for entry, value, draws in zip(entries, here, there):
         leads = draws - there[0]
         p = _p(leads) if tried else 1.0
         lead = Metric(value - here[0], *_middle(leads))
         score = Metric(value, *_middle(draws))
-        tried.append(Tried(entry.name, score, lead, p, entry.seconds, p < level and lead.value > 0))
-    return Verdict(tried[_keep(tried, here, there, level)].name, tuple(tried), len(truth))
+        beyond = p < level and lead.value > 0
+        tried.append(Trial(entry.method, entry.seconds, score, lead, p, beyond))
+    return Trials(tried[_keep(tried, here, there, level)].method, tuple(tried), len(truth))
 
 
 def _keep(
-    tried: Sequence[Tried], here: Sequence[float], there: Sequence[np.ndarray], level: float
+    tried: Sequence[Trial], here: Sequence[float], there: Sequence[np.ndarray], level: float
 ) -> int:
     """The place of the candidate that is kept."""
     leading = [place for place, one in enumerate(tried) if one.beyond]

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from headstart.scores import LearningCurve, Metric
 from headstart.solver_rows import Rows
-from headstart.types import Candidate, Head, LearningCurve, Metric
+from headstart.types import Candidate, Head
 
 LEAST, MOST = 40, 50_000
 """Fewer rows say too little, and with more the curve would take longer than it is worth."""

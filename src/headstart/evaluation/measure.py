@@ -26,15 +26,8 @@ from headstart import metrics
 from headstart.errors import DataError
 from headstart.evaluation.reliability import reliability, risk_curve
 from headstart.runtime.decide import prediction_sets
-from headstart.types import (
-    Answered,
-    Baseline,
-    ClassScore,
-    Decision,
-    Evaluation,
-    Metric,
-    Skipped,
-)
+from headstart.scores import Answered, Baseline, ClassScore, Evaluation, Metric
+from headstart.types import Decision, Skipped
 
 FEW = 10
 """With fewer right or fewer wrong rows the bootstrap alone is not believed."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headstart.types import Reliability, RiskCurve
+from headstart.scores import Reliability, RiskCurve
 
 BINS = 15
 POINTS = 50

@@ -17,8 +17,9 @@ from headstart.data.split import make_split
 from headstart.errors import ConfigError
 from headstart.evaluation.calibrate import calibrate
 from headstart.runtime.decide import probabilities
+from headstart.scores import Metric, Repeats
 from headstart.tasks.classification import Classification
-from headstart.types import Candidate, Metric, Repeats, Table
+from headstart.types import Candidate, Table
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Candidate]
 """A method: features (m, d), class numbers (m,), folds (m,), number of classes -> candidate."""

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from headstart.config import note
 from headstart.train import tuning
 from headstart.train.material import Material
-from headstart.types import Candidate, Modality
+from headstart.types import Candidate, Epoch, Modality
 
 if TYPE_CHECKING:
-    from headstart.train.settings import Epoch, Group
+    from headstart.train.settings import Group
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 

@@ -15,7 +15,7 @@ from headstart.report.content import Report
 from headstart.report.findings_view import count, plan
 from headstart.report.trust_words import flat, gain_words, off, points
 from headstart.report.words import Words, clip
-from headstart.types import Baseline, Evaluation, Metric
+from headstart.scores import Baseline, Evaluation, Metric
 
 _MOST = 6  # pieces of advice; more would not be read
 _WIDE = 0.12  # width of an accuracy interval that deserves a word

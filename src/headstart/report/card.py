@@ -14,7 +14,8 @@ from headstart.report.findings_view import ordered
 from headstart.report.trust_words import calibrated, rules, sentences, withholds
 from headstart.report.view import protocol, verdict, warnings
 from headstart.report.words import LOSSES, Words, clip, visible
-from headstart.types import Finding, Metric
+from headstart.scores import Metric
+from headstart.types import Finding
 
 _CLASSES = 100  # rows of the per-class table
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from markupsafe import Markup
 
-from headstart.types import Metric
+from headstart.scores import Metric
 
 _STEPS = 4  # shades of the heat map
 

@@ -20,11 +20,11 @@ from headstart.report.kept import (
 )
 from headstart.report.kept_trust import decision_from, decision_json
 from headstart.report.mistakes import Mistake
+from headstart.scores import Evaluation
 from headstart.types import (
     Backbone,
     Candidate,
     Decision,
-    Evaluation,
     Finding,
     Modality,
     Roles,

@@ -16,7 +16,8 @@ from headstart.report.kept_trust import (
     trust_from,
     trust_json,
 )
-from headstart.types import Baseline, ClassScore, Evaluation, Finding
+from headstart.scores import Baseline, ClassScore, Evaluation
+from headstart.types import Finding
 
 
 def plain(value: Any) -> Any:

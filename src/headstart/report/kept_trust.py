@@ -9,9 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.types import (
+from headstart.scores import (
     Answered,
-    Decision,
     Evaluation,
     LearningCurve,
     Metric,
@@ -19,6 +18,7 @@ from headstart.types import (
     Repeats,
     RiskCurve,
 )
+from headstart.types import Decision
 
 _SETS = ("lac", "aps", "class")
 

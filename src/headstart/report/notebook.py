@@ -10,7 +10,8 @@ from headstart.report.content import Report
 from headstart.report.trust_words import sentences
 from headstart.report.view import cards, verdict, warnings
 from headstart.report.words import Words, clip
-from headstart.types import Evaluation, Prediction
+from headstart.scores import Evaluation
+from headstart.types import Prediction
 
 _MATRIX_CLASSES = 8
 _ROWS = 100

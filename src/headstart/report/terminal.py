@@ -11,7 +11,7 @@ from headstart.report.content import Report
 from headstart.report.trust_words import leak, sentences
 from headstart.report.view import protocol, warnings
 from headstart.report.words import LOSSES, Words, clip, columns, visible
-from headstart.types import ClassScore, Evaluation, Metric
+from headstart.scores import ClassScore, Evaluation, Metric
 
 _METRICS = (
     "accuracy",

@@ -23,7 +23,8 @@ from headstart.report.trust_words import (
     withholds,
 )
 from headstart.report.words import LOSSES, Words, clip
-from headstart.types import Decision, Evaluation, LearningCurve, Metric, Repeats
+from headstart.scores import Evaluation, LearningCurve, Metric, Repeats
+from headstart.types import Decision
 
 _REASONS = 12
 _NOWHERE = (math.nan, math.nan)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from headstart.report.words import Words
-from headstart.types import Decision, Evaluation, Metric, Reliability
+from headstart.scores import Evaluation, Metric, Reliability
+from headstart.types import Decision
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 _SLIGHT = 0.05  # a temperature this near to 1 changes nothing that is worth a word

@@ -17,7 +17,7 @@ from headstart.report.findings_view import Listing, commands, groups, plan
 from headstart.report.trust_view import blocks
 from headstart.report.trust_words import leak, scores
 from headstart.report.words import LOSSES, Words, clip
-from headstart.types import ClassScore, Metric
+from headstart.scores import ClassScore, Metric
 
 MATRIX_CLASSES = 20
 """With more, the confusion matrix is a map beside a list of pairs."""

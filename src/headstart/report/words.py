@@ -11,7 +11,7 @@ from typing import Any
 from headstart.errors import ConfigError
 from headstart.report.overheard import chinese
 from headstart.report.phrases import PHRASES
-from headstart.types import Metric
+from headstart.scores import Metric
 
 LANGUAGES = ("en", "zh")
 LOSSES = frozenset({"log_loss"})

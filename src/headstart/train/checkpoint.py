@@ -31,8 +31,9 @@ from headstart.hashing import hash_bytes, hash_json, hash_parts
 from headstart.manifest import atomic_write, dump_json, dump_tensors, load_tensors, read_json
 from headstart.train.course import Course, State, noted
 from headstart.train.plan import Plan
-from headstart.train.settings import Epoch, Job
+from headstart.train.settings import Job
 from headstart.train.weights import Tensors, Weights
+from headstart.types import Epoch
 
 VERSION = 1
 EVERY = 3.0  # seconds between two states, at least

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from headstart.train.passes import Judged
 from headstart.train.plan import Plan
-from headstart.train.settings import Epoch
 from headstart.train.weights import Tensors
+from headstart.types import Epoch
 
 RETURNS = 2  # with a tenth of the learning rate each, before a training counts as diverged
 

@@ -24,8 +24,9 @@ from headstart.train import optim, order, passes, plan
 from headstart.train.checkpoint import Keeper, identity
 from headstart.train.course import Course, State
 from headstart.train.interrupt import deferred
-from headstart.train.settings import Epoch, Group, Job, Loss, Score, Settings, Source, Trained
+from headstart.train.settings import Group, Job, Loss, Score, Settings, Source, Trained
 from headstart.train.weights import Weights, borrowed
+from headstart.types import Epoch
 
 
 def train(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from headstart.config import note
 from headstart.errors import ConfigError
+from headstart.types import Epoch
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (n, k), targets -> mean over the rows
 Score = Callable[[np.ndarray, np.ndarray], float]  # logits (m, k), targets -> a number
@@ -134,29 +135,6 @@ def _faults(settings: Settings, one: dataclasses.Field[object]) -> list[str]:
     if low is not None and not low <= value <= high:
         return [f"{one.name}: {value!r} is not between {low:g} and {high:g}"]
     return []
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the rows.
-
-    Attributes:
-        epoch: counted from 0.
-        train_loss: mean over the rows that were learnt from, each before its step.
-        held_loss: loss on the held-out rows; None without any.
-        score: score on the held-out rows; None without any, or where it is not finite.
-        lr: learning rate of the last step, of a group with factor 1.
-        seconds: since the start of the training, interrupted time not counted.
-        best: no epoch before it had a lower held-out loss.
-    """
-
-    epoch: int
-    train_loss: float
-    held_loss: float | None
-    score: float | None
-    lr: float
-    seconds: float
-    best: bool
 
 
 @dataclass(frozen=True)

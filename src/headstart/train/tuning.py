@@ -21,12 +21,12 @@ from headstart.errors import DataError
 from headstart.hashing import canonical_json, hash_bytes, hash_parts
 from headstart.metrics import accuracy, confusion, macro_f1
 from headstart.train.material import Material
-from headstart.types import Backbone, Candidate
+from headstart.types import Backbone, Candidate, Epoch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from headstart.train.settings import Epoch, Group, Loss, Settings, Source, Trained
+    from headstart.train.settings import Group, Loss, Settings, Source, Trained
     from headstart.train.sources import Between, Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
@@ -171,6 +171,8 @@ def tune(
         backbone=_shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
+        history=trained.history,
+        notes=trained.notes,
     )
 
 
