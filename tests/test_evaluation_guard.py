@@ -73,7 +73,7 @@ def test_within_noise_the_simplest_is_kept_and_it_is_said():
     other[np.flatnonzero(probe != truth)[:2]] = truth[np.flatnonzero(probe != truth)[:2]]
     found = guard(truth, [entry("probe", probe), entry("finetune", other, seconds=40)], rng)
     assert found.kept == "probe"
-    assert found.tried[1].lead.value > 0 > found.tried[1].lead.low
+    assert found.tried[1].lead.value > 0 >= found.tried[1].lead.low
     assert found.tried[1].to_json()["beyond_noise"] is False
 
 

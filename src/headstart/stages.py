@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,14 +13,32 @@ from headstart.errors import DataError
 from headstart.features.extract import How, extract, rows_of
 from headstart.features.store import Store
 from headstart.model import Progress
-from headstart.types import Backbone, Features, Table
+from headstart.types import Backbone, Epoch, Features, Table
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One epoch of a training, for whoever watches.
+
+    Attributes:
+        method: that trains.
+        epoch: what it came to.
+        of: epochs that are planned.
+        left: seconds that this training is expected to take further.
+    """
+
+    method: str
+    epoch: Epoch
+    of: int
+    left: float
 
 
 class Stages:
     """The stages of one call.
 
     Attributes:
-        progress: told of every stage, of what is done in it, and of messages.
+        progress: told of every stage, of what is done in it, and of messages; where it has a method
+            `epoch`, also of every epoch of a training, as `Passed`.
         seconds: what each stage took.
     """
 
@@ -36,6 +55,12 @@ class Stages:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def epoch(self, passed: Passed) -> None:
+        """An epoch of a training, for a progress that wants to know."""
+        told = getattr(self.progress, "epoch", None)
+        if told is not None:
+            told(passed)
 
     def say(self, sentence: str) -> None:
         """A message for the user."""
