@@ -179,5 +179,14 @@ def test_a_budget_too_small_for_an_epoch_leaves_the_probe(material):
 
 
 def test_nothing_held_out(material):
-    with pytest.raises(DataError, match="0 held out"):
-        finetune.fit(replace(material, held=np.zeros(0, int)), CONFIG)
+    """On all rows, as many epochs as were found before: the last one counts."""
+    found = finetune.fit(replace(material, held=np.zeros(0, int)), replace(CONFIG, epochs=2))
+    assert found.held_out.shape[0] == 0
+    assert found.chosen["epochs"] == found.chosen["best"] == 2
+    features = answers(found.backbone, material.inputs)
+    np.testing.assert_allclose(found.features, features, atol=2e-2, rtol=2e-2)
+
+
+def test_nothing_to_learn_from(material):
+    with pytest.raises(DataError, match="no row to learn from"):
+        finetune.fit(replace(material, held=np.arange(len(material.codes))), CONFIG)

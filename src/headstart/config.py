@@ -7,6 +7,7 @@ Unknown keys are refused; all errors of one configuration are reported together.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -23,6 +24,13 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+_NUMBER = r"\d+(?:\.\d+)?"
+_TIME = re.compile(
+    rf"(?P<plain>{_NUMBER})|(?=.)(?:(?P<h>{_NUMBER})\s*h)?\s*(?:(?P<m>{_NUMBER})\s*m(?:in)?)?\s*"
+    rf"(?:(?P<s>{_NUMBER})\s*s(?:ec)?)?"
+)
 
 
 def note(
@@ -123,6 +131,29 @@ def _is_union(hint: Any) -> bool:
 def _word(kind: type) -> str:
     words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     return words.get(kind, kind.__name__)
+
+
+def seconds(text: str, name: str = "budget") -> float:
+    """A length of time in words: "90s", "10m", "1h30m", or a number of seconds; empty is 0.
+
+    Args:
+        text: as typed.
+        name: of the setting, for messages.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    plain = str(text).strip().lower()
+    found = _TIME.fullmatch(plain)
+    if not plain or found is None:
+        if not plain:
+            return 0.0
+        raise ConfigError(
+            f"{name}: {text!r} is not a length of time.", fix="write 90s, 10m, 1h30m or 2h"
+        )
+    if found["plain"]:
+        return float(found["plain"])
+    return sum(float(found[unit] or 0) * many for unit, many in _UNITS.items())
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from headstart.config import note
 from headstart.features.precision import PRECISIONS
+from headstart.methods import bitfit, finetune, lora
 from headstart.methods.probe import Config as ProbeConfig
+
+_FILE = note("settings of the method", flag=False)  # too many for flags: --set and a TOML file
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,19 @@ class FitConfig:
     backbone: str = field(
         default="auto", metadata=note("starter:NAME, timm:NAME or hf:NAME; auto suits the data")
     )
-    method: str = field(default="auto", metadata=note("how to learn; auto takes the probe"))
+    method: str = field(
+        default="auto",
+        metadata=note(
+            "how to learn: probe, finetune, lora, bitfit; auto takes the probe, and within a --budget what"
+            " beats it by more than noise"
+        ),
+    )
+    budget: str = field(
+        default="",
+        metadata=note(
+            "time for the whole, e.g. 10m, 90s, 1h; without one, only the probe is tried"
+        ),
+    )
     engine: str = field(
         default="auto",
         metadata=note(
@@ -111,3 +126,6 @@ class FitConfig:
     lang: str = field(default="en", metadata=note("language of the report", choices=("en", "zh")))
     offline: bool = field(default=False, metadata=note("never try to download anything"))
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    finetune: finetune.Config = field(default_factory=finetune.Config, metadata=_FILE)
+    lora: lora.Config = field(default_factory=lora.Config, metadata=_FILE)
+    bitfit: bitfit.Config = field(default_factory=bitfit.Config, metadata=_FILE)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from headstart.backbones.choose import backbone_for
-from headstart.bundle.earlier import known_head
 from headstart.compute import generator
+from headstart.config import seconds
 from headstart.data import doctor, leaking
 from headstart.data import split as splitting
 from headstart.data import table as tables
 from headstart.data.sources import columns_of
 from headstart.errors import DataError
-from headstart.evaluation import baselines, calibrate, duplicates, familiarity
-from headstart.evaluation.learning import learning_curve
+from headstart.evaluation import baselines, duplicates
 from headstart.evaluation.measure import measure
-from headstart.evaluation.repeats import repeats
 from headstart.features.extract import How, rows_of
 from headstart.features.precision import settle
 from headstart.features.prints import prints
 from headstart.features.store import Store
 from headstart.fit_bundle import Fitted, bundled, report_of
 from headstart.fit_config import FitConfig
+from headstart.fit_learn import Learning, Lesson, checked
 from headstart.fit_rows import (
     Learned,
     Measured,
@@ -35,16 +35,13 @@ from headstart.fit_rows import (
     test_rows,
     unseen,
 )
-from headstart.methods import METHODS
 from headstart.model import Model
 from headstart.runtime.decide import probabilities, reasons
-from headstart.runtime.familiar import Reference
 from headstart.runtime.familiar import familiarity as alike
-from headstart.scores import Evaluation, LearningCurve, Repeats
+from headstart.scores import Evaluation
 from headstart.solver_rows import rotate
 from headstart.stages import Stages, readable
-from headstart.tasks.classification import Classification
-from headstart.types import Backbone, Candidate, Decision, Features, Head, Table
+from headstart.types import Backbone, Features, Table
 
 
 class Fitting:
@@ -64,6 +61,9 @@ class Fitting:
             HeadstartError: with what is wrong, where, and how to mend it.
         """
         config = self.config
+        checked(config)
+        allowed = seconds(config.budget)
+        until = time.monotonic() + allowed if allowed else None
         with self.stages.enter("read"):
             table, given = self._read(data, test)
         for sentence in table.notes:  # the guess is shown before the work, not after it
@@ -111,22 +111,24 @@ class Fitting:
                 tested, test_features = self._extract(tested, backbone, store, how)
         elif looks is not None:
             test_looks = prints(tested, store)
+        learning = Learning(config, self.stages, backbone, until)
         train_features = rows_of(features, split.train)
         learned = Learned(
             table.take(split.train),
             train_features,
             # the probe and the learning curve share what the solver makes of the features
-            rotate(train_features.values) if self._method()[0] == "probe" else None,
+            rotate(train_features.values) if learning.plain else None,
             split,
             groups[split.train],
             None if looks is None else looks[split.train],
         )
         measured = Measured(tested, test_features, test_looks)
         with self.stages.enter("fit"):
-            candidate, task, decision, reference = self._learn(learned, backbone)
+            lesson = learning.learn(learned, len(tested))
+        task, candidate = lesson.task, lesson.candidate
         with self.stages.enter("doctor"):
             columns = None if data is table else columns_of(data)
-            twins, about = look(learned, measured, candidate, task)
+            twins, about = look(learned, measured, lesson.probe, task)
             findings = (
                 *leaking.leaking_columns(columns, table),
                 *doctor.examine(table, exact),
@@ -135,16 +137,21 @@ class Fitting:
                 *precise,
                 *features.findings,
             )
+        answered = test_features.values
+        if candidate.backbone is not None:
+            backbone = candidate.backbone
+            with self.stages.enter("features"):  # of what ships
+                _, answers = self._extract(tested, backbone, store, how)
+            answered = answers.values
         with self.stages.enter("evaluate"):
-            logits = test_features.values @ candidate.head.weight + candidate.head.bias
-            evaluation = self._evaluate(
-                task, learned, measured, logits, candidate, decision, reference, twins
-            )
-        if config.repeats:
+            logits = answered @ candidate.head.weight + candidate.head.bias
+            evaluation = self._evaluate(lesson, learned, measured, answered, logits, twins)
+            if config.curve:
+                evaluation = replace(evaluation, learning=learning.curve(learned, lesson))
+        if config.repeats and candidate is lesson.probe:
             with self.stages.enter("repeats"):
-                evaluation = dataclasses.replace(
-                    evaluation, repeats=self._repeats(table, features, groups, task)
-                )
+                found = learning.repeats(table, features, groups, task)
+                evaluation = replace(evaluation, repeats=found)
         fitted = Fitted(
             table,
             split,
@@ -153,10 +160,10 @@ class Fitting:
             backbone,
             candidate,
             task,
-            decision,
+            lesson.decision,
             evaluation,
             findings,
-            reference,
+            lesson.reference,
             logits,
             {
                 "engine": features.engine or "store",
@@ -166,7 +173,9 @@ class Fitting:
         with self.stages.enter("report"):
             report = report_of(fitted, self.title, self.stages.seconds)
         with self.stages.enter("save"):
-            return bundled(fitted, report, config, self.stages.seconds)
+            model = bundled(fitted, report, config, self.stages.seconds)
+        lesson.done()
+        return model
 
     def _read(self, data: Any, test: Any) -> tuple[Table, Table | None]:
         config = self.config
@@ -206,69 +215,17 @@ class Fitting:
         rows, features = readable(table, backbone, store, how, self.stages)
         return table.take(rows), features
 
-    def _learn(
-        self, learned: Learned, backbone: Backbone
-    ) -> tuple[Candidate, Classification, Decision, Reference]:
-        config, features, folds = self.config, learned.features.values, learned.split.folds
-        task = Classification.from_targets(targets(learned.table))
-        codes = task.encode(targets(learned.table))
-        name, settings = self._method()
-        begin = {}
-        if config.start is not None:
-            known, chosen = known_head(config.start, backbone, task.labels)
-            begin = {"start": known}
-            if name == "probe" and not config.probe.penalty:
-                settings = dataclasses.replace(
-                    config.probe,
-                    penalty=float(chosen.get("penalty", 0.0)),
-                    class_weight=chosen.get("class_weight", "auto"),
-                )
-        source = features if learned.rows is None else learned.rows
-        candidate: Candidate = METHODS.get(name)(
-            source, codes, folds, len(task.labels), settings, **begin
-        )
-        decision = calibrate.calibrate(
-            candidate.held_out,
-            codes,
-            coverage=config.coverage,
-            folds=folds,
-            rows=candidate.held_out_rows,
-            sets=config.sets,  # type: ignore[arg-type]
-            at_precision=config.at_precision or None,
-            at_cost=config.at_cost or None,
-        )
-        reference = familiarity.reference_of(features, codes, learned.table.names, len(task.labels))
-        if config.refuse:
-            marked = np.array(learned.table.split or [""] * len(codes)) == "val"
-            least = familiarity.threshold(
-                features,
-                codes,
-                familiarity.judging(folds, marked),
-                probabilities(candidate.held_out, decision),
-                1 - config.refuse,
-                rows=candidate.held_out_rows,
-                weight=reference.weight,
-            )
-            decision = dataclasses.replace(decision, familiar_above=least)
-        return candidate, task, decision, reference
-
-    def _method(self) -> tuple[str, Any]:
-        """The method's name and its settings."""
-        name = "probe" if self.config.method == "auto" else self.config.method
-        return name, getattr(self.config, name, None)
-
     def _evaluate(
         self,
-        task: Classification,
+        lesson: Lesson,
         learned: Learned,
         measured: Measured,
+        features: np.ndarray,
         logits: np.ndarray,
-        candidate: Candidate,
-        decision: Decision,
-        reference: Reference,
         twins: np.ndarray,
     ) -> Evaluation:
-        tested, split = measured.table, learned.split
+        task, decision, tested = lesson.task, lesson.decision, measured.table
+        split = learned.split
         codes, test_codes = task.encode(targets(learned.table)), task.encode(targets(tested))
         p = probabilities(logits, decision)  # scaling can change labels
         rivals = baselines.run(
@@ -285,7 +242,7 @@ class Fitting:
         given = not len(split.test)
         withheld = None
         if decision.abstain_below > 0 or decision.familiar_above is not None:
-            withheld = reasons(p, decision, alike(reference, measured.features.values, p))
+            withheld = reasons(p, decision, alike(lesson.reference, features, p))
         evaluation = measure(
             p,
             test_codes,
@@ -301,57 +258,4 @@ class Fitting:
             withheld=withheld,
             leaked=twins,
         )
-        if not self.config.curve:
-            return evaluation
-        return dataclasses.replace(
-            evaluation, learning=self._curve(learned, codes, task, candidate)
-        )
-
-    def _curve(
-        self, learned: Learned, codes: np.ndarray, task: Classification, candidate: Candidate
-    ) -> LearningCurve:
-        """What more labels would bring."""
-        name, settings = self._method()
-        chosen = candidate.chosen
-
-        n = len(codes)
-
-        def fit(
-            features: Any, codes: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
-        ) -> Candidate:
-            given = settings
-            if name == "probe":
-                # relative to the mean loss: with fewer rows it has to be stronger
-                penalty = chosen["penalty"] * 0.8 * n / len(codes)
-                given = dataclasses.replace(
-                    settings, penalty=penalty, class_weight=chosen["class_weight"]
-                )
-            made: Candidate = METHODS.get(name)(features, codes, folds, k, given, start=start)
-            return made
-
-        return learning_curve(
-            learned.features.values,
-            codes,
-            learned.split.folds,
-            len(task.labels),
-            fit,
-            generator(self.config.seed, 3),
-            groups=learned.groups,
-            rows=learned.rows,
-            candidate=candidate,
-        )
-
-    def _repeats(
-        self, table: Table, features: Features, groups: np.ndarray, task: Classification
-    ) -> Repeats:
-        """The same on further splits of the rows that are here."""
-        name, settings = self._method()
-
-        def fit(values: np.ndarray, codes: np.ndarray, folds: np.ndarray, k: int) -> Candidate:
-            made: Candidate = METHODS.get(name)(values, codes, folds, k, settings)
-            return made
-
-        seeds = range(self.config.seed + 1, self.config.seed + 1 + self.config.repeats)
-        return repeats(
-            table, features.values, groups, len(task.labels), fit, seeds, self.config.test_size
-        )
+        return replace(evaluation, trials=lesson.trials)

@@ -188,12 +188,14 @@ class Trials:
         tried: the simplest first, then in the order in which they were tried.
         rows: how many held-out training rows they were compared on.
         budget: seconds the whole was allowed to take; 0 any.
+        asked: it is kept because it was asked for, not because it is better beyond noise.
     """
 
     kept: str
     tried: tuple[Trial, ...]
     rows: int
     budget: float = 0.0
+    asked: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -201,6 +203,7 @@ class Trials:
             "kept": self.kept,
             "rows": self.rows,
             "budget": self.budget,
+            "asked": self.asked,
             "tried": [one.to_json() for one in self.tried],
         }
 

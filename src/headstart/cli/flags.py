@@ -52,10 +52,10 @@ def _flags(
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         here = (*place, field.name)
+        if not field.metadata.get("flag", True):
+            continue
         if dataclasses.is_dataclass(hints[field.name]):
             yield from _flags(typing.cast(type, hints[field.name]), here, places)
-            continue
-        if not field.metadata.get("flag", True):
             continue
         name = "_".join(here)
         places[name] = here

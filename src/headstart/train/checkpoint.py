@@ -210,6 +210,7 @@ class Keeper:
 def identity(job: Job) -> str:
     """A hash of what a training depends on: two with the same hash end with the same bytes.
 
+    The budget does not: what it allowed was decided before the first step and is kept.
     Of the source, its type and the first rows count, as its data may be large; of the machine, the kind
     of device and the number of threads.
     """
@@ -228,7 +229,7 @@ def identity(job: Job) -> str:
             "numpy": np.__version__,
             "threads": torch.get_num_threads(),
             "device": device,
-            "settings": dataclasses.asdict(job.settings),
+            "settings": dataclasses.asdict(job.settings) | {"budget": bool(job.settings.budget)},
             "groups": [dataclasses.asdict(group) for group in job.groups],
             "loss": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(job.loss)),
             "source": type(job.source).__qualname__,

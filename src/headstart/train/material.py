@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,15 @@ class Material:
         inputs: n readable inputs.
         codes: (n,) class numbers.
         n_classes: k.
-        held: (m,) rows that are held out: they choose the epoch and judge the result.
+        held: (m,) rows that are held out: they judge the result, and may choose the epoch. Empty: all rows
+            are learned from.
         backbone: where it starts.
         head: the probe's solution on the other rows.
         seed: of every random choice.
         budget: seconds; 0 none.
         folder: where a training is kept so that it can go on after a crash; None for nowhere.
+        prepared: what was made of these inputs and is wanted again, by the next method or by the training
+            on all rows; a copy made by `dataclasses.replace` shares it.
     """
 
     inputs: Sequence[Input]
@@ -36,3 +40,4 @@ class Material:
     seed: int = 0
     budget: float = 0.0
     folder: Path | None = None
+    prepared: MutableMapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headstart.train.sources import Between, Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
+
+T = TypeVar("T")
 
 _AUGMENT = "trivial"  # for pictures, where nothing else is said
 _ROWS = 64  # in one pass over held-out rows
@@ -75,6 +77,7 @@ class Ready:
         whole: its graph, weights as numbers.
         layers: what can be trained in it.
         below: layers that stay as they are and are not run again.
+        upper: the graph of the layers above; the whole where none lies below.
         module: the layers above, and the head.
         source: what it is trained on.
     """
@@ -82,6 +85,7 @@ class Ready:
     whole: ModelProto
     layers: Layers
     below: int
+    upper: ModelProto
     module: Tuned
     source: Pictures | Texts | Between
 
@@ -116,7 +120,7 @@ def tune(
         those of the rows `material.held`.
 
     Raises:
-        DataError: there is no row to learn from, or none is held out.
+        DataError: there is no row to learn from.
         BackboneError: the backbone's graph cannot be trained.
     """
     from headstart.train.losses import CrossEntropy
@@ -125,9 +129,9 @@ def tune(
 
     started = time.perf_counter()
     learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
-    if not len(learn) or not len(material.held):
+    if not len(learn):
         raise DataError(
-            f"{len(learn)} rows to learn from and {len(material.held)} held out are not enough.",
+            "There is no row to learn from that is not held out.",
             fix="label more rows, or take --method probe",
         )
     ready = prepared(material, config, say)
@@ -153,7 +157,7 @@ def tune(
         if say:
             say(sentence)
     held_out = trained.held_out
-    if not len(held_out):  # no epoch fitted: the module is as it was
+    if not len(held_out) and len(material.held):  # no epoch fitted: the module is as it was
         held_out = _logits(ready, material.held)
     return Candidate(
         method=name,
@@ -171,31 +175,79 @@ def tune(
         backbone=_shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
+        features=features_of(ready),
         history=trained.history,
         notes=trained.notes,
     )
 
 
 def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
-    """The backbone cut at the wanted depth, and what its lower part makes of every row."""
-    import onnx
+    """The backbone cut at the wanted depth, and what its lower part makes of every row.
 
+    What was made is kept in `material.prepared`: the next training on the same inputs finds it there.
+    """
     from headstart.train import sources, trainable
     from headstart.train.tuned import Tuned
 
-    whole = trainable.unpacked(onnx.load(str(material.backbone.graph)))
-    found = trainable.layers(whole)
+    graph = material.backbone.graph_id
+    whole, found = _once(material, f"graph {graph}", lambda: _graph(material.backbone))
     at, below = boundary(found, config.depth)
     rows = _source(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
-        return Ready(whole, found, 0, module, rows)
-    halves = trainable.cut(whole, at)
-    if say:
-        say(f"the lower {below} of {found.products} layers are run once and kept")
+        return Ready(whole, found, 0, whole, module, rows)
+    halves = _once(material, f"halves {graph} {at}", lambda: trainable.cut(whole, at))
     top = trainable.Trainable(halves.top, found.depth)
-    kept = sources.between(rows, halves.bottom.SerializeToString(), top.inputs, config.views)
-    return Ready(whole, found, below, Tuned(top, material.head), kept)
+
+    def run() -> Between:
+        if say:
+            say(f"the lower {below} of {found.products} layers are run once and kept")
+        bottom = halves.bottom.SerializeToString()
+        return sources.between(rows, bottom, top.inputs, config.views)
+
+    told = [graph, at, config.views, config.augment, material.seed]
+    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets)
+    return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)
+
+
+def features_of(ready: Ready) -> np.ndarray:
+    """(n, d) float32 features of all rows by the backbone as it is now, through the engine."""
+    from headstart.engine.ort import OrtEngine
+    from headstart.train.trainable import with_weights
+
+    graph = with_weights(ready.upper, dict(ready.module.top.weights()))
+    engine = OrtEngine(graph.SerializeToString())
+    names, (output,) = ready.module.top.inputs, engine.outputs
+    n, lengths = len(ready.source.targets), ready.source.lengths
+    order = np.arange(n) if lengths is None else np.argsort(-lengths, kind="stable")
+    out: np.ndarray | None = None
+    for start in range(0, n, _ROWS // 2):
+        rows = order[start : start + _ROWS // 2]
+        inputs, _ = ready.source.batch(rows, 0, 0, train=False)
+        made = engine.run({name: one.numpy() for name, one in zip(names, inputs)})[output]
+        if out is None:
+            out = np.empty((n, made.shape[1]), np.float32)
+        out[rows] = made
+    assert out is not None
+    return out
+
+
+def _graph(backbone: Backbone) -> tuple[ModelProto, Layers]:
+    """A backbone's graph, weights as numbers, and what can be trained in it."""
+    import onnx
+
+    from headstart.train import trainable
+
+    whole = trainable.unpacked(onnx.load(str(backbone.graph)))
+    return whole, trainable.layers(whole)
+
+
+def _once(material: Material, key: str, make: Callable[[], T]) -> T:
+    """What was made before of the same material, or is made now."""
+    if key not in material.prepared:
+        material.prepared[key] = make()
+    made: T = material.prepared[key]
+    return made
 
 
 def boundary(found: Layers, depth: float) -> tuple[str, int]:

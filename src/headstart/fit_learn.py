@@ -1,0 +1,290 @@
+"""What a fit learns from the training rows: the probe, what the ladder makes of it, how answers are decided."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart import config as settings
+from headstart import ladder
+from headstart.bundle.earlier import known_head
+from headstart.compute import generator
+from headstart.errors import ConfigError
+from headstart.evaluation import calibrate, familiarity
+from headstart.evaluation.learning import learning_curve
+from headstart.evaluation.repeats import repeats
+from headstart.fit_config import FitConfig
+from headstart.fit_rows import Learned, targets
+from headstart.hashing import hash_parts
+from headstart.methods import METHODS, TUNING
+from headstart.runtime.decide import probabilities
+from headstart.runtime.familiar import Reference
+from headstart.scores import LearningCurve, Repeats, Trials
+from headstart.stages import Passed, Stages
+from headstart.tasks.classification import Classification
+from headstart.types import Backbone, Candidate, Decision, Features, Head, Table
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was learned from the training rows.
+
+    Attributes:
+        task: the labels.
+        candidate: what ships.
+        probe: the candidate on the frozen backbone; the same where nothing beat it.
+        decision: how logits become answers.
+        reference: training rows that new inputs are held against.
+        trials: what was compared; None where only one candidate was made.
+        done: to be called when the model is safe: what was kept to go on after a crash goes.
+    """
+
+    task: Classification
+    candidate: Candidate
+    probe: Candidate
+    decision: Decision
+    reference: Reference
+    trials: Trials | None
+    done: Callable[[], None]
+
+
+def checked(config: FitConfig) -> str:
+    """The method by name; "" for the ladder.
+
+    Raises:
+        HeadstartError: there is no such method, or it cannot be had here, or not together with the rest.
+    """
+    settings.seconds(config.budget)
+    name = config.method
+    if name == "auto":
+        return "" if config.budget else "probe"
+    if name in METHODS.names():
+        return name
+    if name not in TUNING.names():
+        known = ["auto", *METHODS.names(), *TUNING.names()]
+        raise ConfigError(f"There is no method {name!r}.", fix=f"one of: {', '.join(known)}")
+    if config.repeats:
+        raise ConfigError(
+            "--repeats is for methods that leave the backbone as it is: each further split would be a"
+            " training of its own.",
+            fix="leave --repeats out, or take --method probe",
+        )
+    if not _torch():
+        raise ConfigError(f"The method {name} needs PyTorch.", fix="pip install 'headstart[train]'")
+    return name
+
+
+def _torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+class Learning:
+    """Learns from the training rows of one fit.
+
+    Args:
+        config: of the fit.
+        stages: are told.
+        backbone: frozen.
+        until: when the fit has to be done, of `time.monotonic`; None: any time.
+    """
+
+    def __init__(
+        self, config: FitConfig, stages: Stages, backbone: Backbone, until: float | None
+    ) -> None:
+        self.config, self.stages, self.backbone, self.until = config, stages, backbone, until
+        self.name = checked(config)
+        head = self.name if self.name in METHODS.names() else "probe"
+        self._head = METHODS.get(head)
+        self._settings: Any = getattr(config, head, None)
+        self.plain = head == "probe"
+
+    def learn(self, learned: Learned, waiting: int) -> Lesson:
+        """The lesson.
+
+        Args:
+            learned: n rows.
+            waiting: rows to measure, whose features another backbone would have to compute.
+        """
+        task = Classification.from_targets(targets(learned.table))
+        codes = task.encode(targets(learned.table))
+        probe = self._probe(learned, task, codes)
+        climbed = ladder.Climbed(probe, None)
+        rungs = self._rungs(len(codes), len(task.labels))
+        if rungs:
+            ground = self._ground(learned, task, codes, probe, waiting)
+            asked = bool(self.name)
+            watch = ladder.Watch(self.stages.say, self._epoch)
+            climbed = ladder.climb(ground, rungs, asked=asked, watch=watch)
+        candidate, trials = climbed.candidate, climbed.trials
+        decision = self._decision(learned, candidate, codes)
+        features = learned.features.values if candidate.features is None else candidate.features
+        reference = familiarity.reference_of(features, codes, learned.table.names, len(task.labels))
+        if self.config.refuse:
+            least = self._threshold(learned, climbed, codes, decision, reference)
+            decision = dataclasses.replace(decision, familiar_above=least)
+        if trials is not None:
+            trials = dataclasses.replace(trials, budget=settings.seconds(self.config.budget))
+        return Lesson(task, candidate, probe, decision, reference, trials, climbed.done)
+
+    def curve(self, learned: Learned, lesson: Lesson) -> LearningCurve:
+        """What more labels would bring, to the candidate on the frozen backbone."""
+        codes = lesson.task.encode(targets(learned.table))
+        k, n, chosen = len(lesson.task.labels), len(codes), lesson.probe.chosen
+
+        def fit(
+            features: Any, codes: np.ndarray, folds: np.ndarray, k: int, *, start: Head | None
+        ) -> Candidate:
+            given = self._settings
+            if self.plain:
+                # relative to the mean loss: with fewer rows it has to be stronger
+                penalty = chosen["penalty"] * 0.8 * n / len(codes)
+                given = dataclasses.replace(
+                    given, penalty=penalty, class_weight=chosen["class_weight"]
+                )
+            made: Candidate = self._head(features, codes, folds, k, given, start=start)
+            return made
+
+        found = learning_curve(
+            learned.features.values,
+            codes,
+            learned.split.folds,
+            k,
+            fit,
+            generator(self.config.seed, 3),
+            groups=learned.groups,
+            rows=learned.rows,
+            candidate=lesson.probe,
+        )
+        if lesson.candidate is lesson.probe:
+            return found
+        note = "of the probe on the backbone as it was, which takes seconds"
+        return dataclasses.replace(found, note="; ".join(filter(None, (found.note, note))))
+
+    def repeats(
+        self, table: Table, features: Features, groups: np.ndarray, task: Classification
+    ) -> Repeats:
+        """The same on further splits of the rows that are here."""
+
+        def fit(values: np.ndarray, codes: np.ndarray, folds: np.ndarray, k: int) -> Candidate:
+            made: Candidate = self._head(values, codes, folds, k, self._settings)
+            return made
+
+        seeds = range(self.config.seed + 1, self.config.seed + 1 + self.config.repeats)
+        return repeats(
+            table, features.values, groups, len(task.labels), fit, seeds, self.config.test_size
+        )
+
+    def _probe(self, learned: Learned, task: Classification, codes: np.ndarray) -> Candidate:
+        config, given = self.config, self._settings
+        begin = {}
+        if config.start is not None:
+            known, chosen = known_head(config.start, self.backbone, task.labels)
+            begin = {"start": known}
+            if self.plain and not config.probe.penalty:
+                given = dataclasses.replace(
+                    config.probe,
+                    penalty=float(chosen.get("penalty", 0.0)),
+                    class_weight=chosen.get("class_weight", "auto"),
+                )
+        source = learned.features.values if learned.rows is None else learned.rows
+        made: Candidate = self._head(
+            source, codes, learned.split.folds, len(task.labels), given, **begin
+        )
+        return made
+
+    def _rungs(self, n: int, k: int) -> tuple[ladder.Rung, ...]:
+        """What to try beside the probe."""
+        if self.name in METHODS.names():
+            return ()
+        if not _torch():
+            self.stages.say(
+                "only the probe is tried: the other methods need PyTorch (pip install"
+                " 'headstart[train]')"
+            )
+            return ()
+        known = {name: getattr(self.config, name) for name in TUNING.names()}
+        return ladder.rungs(n, k, known, names=[self.name] if self.name else [])
+
+    def _ground(
+        self,
+        learned: Learned,
+        task: Classification,
+        codes: np.ndarray,
+        probe: Candidate,
+        waiting: int,
+    ) -> ladder.Ground:
+        n, k = len(codes), len(task.labels)
+        table = learned.table
+        fixed = dataclasses.replace(self.config.probe, class_weight=probe.chosen["class_weight"])
+
+        def solve(rows: np.ndarray) -> Head:
+            penalty = probe.chosen["penalty"] * 0.8 * n / len(rows)
+            made: Candidate = self._head(
+                learned.features.values[rows],
+                codes[rows],
+                np.full(len(rows), -1),
+                k,
+                dataclasses.replace(fixed, penalty=penalty),
+            )
+            return made.head
+
+        pairs = (part for pair in zip(table.names, targets(table)) for part in pair)
+        return ladder.Ground(
+            inputs=table.inputs,
+            codes=codes,
+            n_classes=k,
+            folds=learned.split.folds,
+            backbone=self.backbone,
+            probe=probe,
+            solve=solve,
+            waiting=waiting,
+            seed=self.config.seed,
+            until=self.until,
+            identity=hash_parts(pairs),
+        )
+
+    def _epoch(self, method: str, epoch: Any, of: int, left: float) -> None:
+        self.stages.epoch(Passed(method, epoch, of, left))
+
+    def _decision(self, learned: Learned, candidate: Candidate, codes: np.ndarray) -> Decision:
+        config = self.config
+        return calibrate.calibrate(
+            candidate.held_out,
+            codes,
+            coverage=config.coverage,
+            folds=learned.split.folds,
+            rows=candidate.held_out_rows,
+            sets=config.sets,  # type: ignore[arg-type]
+            at_precision=config.at_precision or None,
+            at_cost=config.at_cost or None,
+        )
+
+    def _threshold(
+        self,
+        learned: Learned,
+        climbed: ladder.Climbed,
+        codes: np.ndarray,
+        decision: Decision,
+        reference: Reference,
+    ) -> float | None:
+        """Below which familiarity an input is refused."""
+        candidate, folds, features = climbed.candidate, learned.split.folds, climbed.judged
+        if features is None:
+            marked = np.array(learned.table.split or [""] * len(codes)) == "val"
+            features, folds = learned.features.values, familiarity.judging(folds, marked)
+        else:  # only the rows that this very backbone has not learned from
+            folds = np.where(np.isin(np.arange(len(codes)), climbed.unseen), 0, -1)
+        return familiarity.threshold(
+            features,
+            codes,
+            folds,
+            probabilities(candidate.held_out, decision),
+            1 - self.config.refuse,
+            rows=candidate.held_out_rows,
+            weight=reference.weight,
+        )

@@ -1,0 +1,415 @@
+"""What to try within a budget, in which order, and what to keep.
+
+The probe stands at the foot. Each rung is a method that changes the backbone's weights; it is begun only
+where a few measured steps say that it fits the time that is left, and with as much of the backbone as fits.
+Every candidate answers the same held-out rows, and the guard keeps the probe unless another beats it by more
+than noise. What is kept then learns from all rows, where the time allows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.compute import cache_dir, generator
+from headstart.errors import BackboneError, DataError
+from headstart.evaluation.guard import Entry, guard
+from headstart.hashing import hash_json, hash_parts
+from headstart.methods import TUNING
+from headstart.scores import Trial, Trials
+from headstart.train.costs import Cost, measured
+from headstart.train.material import Material
+from headstart.train.tuning import Common
+from headstart.types import Backbone, Candidate, Epoch, Head, Input
+
+FEW = 32
+"""Rows a class, on average: with fewer, pairs of rows are learned from first."""
+
+_HELD = 150  # rows: with fewer in a fold, further folds are held out in turn
+_EPOCHS = 3  # that have to fit, or a method is not begun
+_AGAIN = 1.3  # a training on all rows takes so many times the one on four fifths
+_SPARE = 0.97  # of the time left is planned with
+_SHALLOW = (0.25, 0.1)  # shares of the layers that are tried where the wanted one takes too long
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the ladder stands on.
+
+    Attributes:
+        inputs: n readable inputs to learn from.
+        codes: (n,) class numbers.
+        n_classes: k.
+        folds: (n,) fold of each row; -1 is never held out.
+        backbone: frozen.
+        probe: on it.
+        solve: (rows,) -> the probe's head from these rows alone.
+        waiting: inputs whose features have to be computed after the ladder.
+        seed: of every random choice.
+        until: when the fit has to be done, of `time.monotonic`; None: any time.
+        after: seconds that the rest of a fit takes besides.
+        spare: inputs without labels.
+        identity: of the inputs and labels; a fit of the same goes on where one was cut off. Empty: nothing
+            is kept.
+    """
+
+    inputs: Sequence[Input]
+    codes: np.ndarray
+    n_classes: int
+    folds: np.ndarray
+    backbone: Backbone
+    probe: Candidate
+    solve: Callable[[np.ndarray], Head]
+    waiting: int = 0
+    seed: int = 0
+    until: float | None = None
+    after: float = 5.0
+    spare: Sequence[Input] = ()
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One method to try.
+
+    Attributes:
+        method: of the table `TUNING`.
+        config: its settings.
+        fixed: the settings are the caller's wish: nothing less is tried where they take too long.
+    """
+
+    method: str
+    config: Common
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told.
+
+    Attributes:
+        say: sentences.
+        epoch: method, epoch, epochs planned, seconds left.
+    """
+
+    say: Callable[[str], None] = lambda sentence: None
+    epoch: Callable[[str, Epoch, int, float], None] = lambda *told: None
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What came of it.
+
+    Attributes:
+        candidate: what is kept.
+        trials: what was compared; None where there was nothing to compare.
+        judged: (n, d) features of the rows by the model that answered the held-out ones, the last of them
+            where there were several; None for the probe.
+        unseen: (m,) rows that this model did not learn from.
+        folders: where the trainings are kept, for `done`.
+    """
+
+    candidate: Candidate
+    trials: Trials | None
+    judged: np.ndarray | None = None
+    unseen: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    folders: tuple[Path, ...] = ()
+
+    def done(self) -> None:
+        """What was kept to go on after a crash is not needed any more."""
+        for folder in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A rung that was tried, or not.
+
+    Attributes:
+        rung: with the settings that were taken.
+        candidate: with held-out logits of the compared rows; None where it was not made.
+        seconds: what it cost.
+        note: what was noticed, or why there is none.
+    """
+
+    rung: Rung
+    candidate: Candidate | None
+    seconds: float
+    note: str = ""
+
+
+def rungs(
+    n: int, n_classes: int, settings: Mapping[str, Common], *, names: Sequence[str] = ()
+) -> tuple[Rung, ...]:
+    """Which methods suit the data, in the order in which they are worth trying.
+
+    Args:
+        n: rows to learn from.
+        n_classes: k.
+        settings: method -> settings.
+        names: the methods, where the caller names them.
+    """
+    if names:
+        return tuple(Rung(name, settings[name], fixed=True) for name in names)
+    first = ("contrastive", "finetune") if n < FEW * n_classes else ("finetune", "lora")
+    return tuple(Rung(name, settings[name]) for name in first if name in settings)
+
+
+def climb(
+    ground: Ground,
+    rungs: Sequence[Rung],
+    *,
+    asked: bool = False,
+    watch: Watch | None = None,
+) -> Climbed:
+    """Try methods, and keep what the guard keeps.
+
+    Args:
+        ground: what is learned from.
+        rungs: what to try, in order.
+        asked: the one rung was asked for: it is kept whatever the guard says, and the report says both.
+        watch: who is told.
+
+    Raises:
+        HeadstartError: the method that was asked for cannot be had.
+    """
+    climb = _Climb(ground, watch or Watch(), asked)
+    if not held_out_parts(ground.folds):
+        return climb.unjudged(rungs)
+    return climb.judged(rungs)
+
+
+def held_out_parts(folds: np.ndarray) -> list[np.ndarray]:
+    """Rows that are held out together: as many folds as give rows enough to judge by.
+
+    Args:
+        folds: (n,) fold of each row; -1 is never held out.
+    """
+    parts: list[np.ndarray] = []
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        if sum(map(len, parts)) >= _HELD:
+            break
+        parts.append(np.flatnonzero(folds == fold))
+    return [part for part in parts if len(part)]
+
+
+def _others(n: int, part: np.ndarray) -> np.ndarray:
+    return np.setdiff1d(np.arange(n), part)
+
+
+def _of_probe(probe: Candidate, rows: np.ndarray) -> np.ndarray:
+    """(m, k) the probe's held-out logits of some rows."""
+    if probe.held_out_rows is None:
+        return probe.held_out[rows]
+    place = np.searchsorted(probe.held_out_rows, rows)
+    return probe.held_out[np.minimum(place, len(probe.held_out) - 1)]
+
+
+class _Climb:
+    """One way up.
+
+    Args:
+        ground: what it stands on.
+        watch: who is told.
+        asked: the one rung was asked for.
+    """
+
+    def __init__(self, ground: Ground, watch: Watch, asked: bool) -> None:
+        self.ground, self.watch, self.asked = ground, watch, asked
+        self.parts = held_out_parts(ground.folds)
+        self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
+        self.memory: dict[str, Any] = {}  # what methods prepared for each other
+        self.folders: list[Path] = []
+
+    def judged(self, rungs: Sequence[Rung]) -> Climbed:
+        """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
+        ground, rows = self.ground, np.concatenate(self.parts)
+        tried = [self._try(rung) for rung in rungs]
+        for one in tried:
+            if one.note:
+                self.watch.say(f"{one.rung.method}: {one.note}")
+        made = {one.rung.method: one.candidate for one in tried if one.candidate}
+        cost = {one.rung.method: one.seconds for one in tried}
+        entries = [Entry("probe", _of_probe(ground.probe, rows), ground.probe.seconds)]
+        entries += [Entry(name, one.held_out, cost[name]) for name, one in made.items()]
+        found = guard(ground.codes[rows], entries, generator(ground.seed, 11))
+        trials = _told(found, tried, ground.probe, self.asked)
+        if trials.kept not in made:
+            return Climbed(ground.probe, trials, folders=tuple(self.folders))
+        chosen = next(one for one in tried if one.rung.method == trials.kept)
+        final = self._final(chosen.rung, made[trials.kept], cost[trials.kept])
+        judged = made[trials.kept].features
+        return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
+
+    def unjudged(self, rungs: Sequence[Rung]) -> Climbed:
+        """Where no row can be held out, nothing can be compared: the probe, unless another was asked for."""
+        ground = self.ground
+        if not self.asked:
+            self.watch.say("no row can be held out to judge by: the probe is kept")
+            return Climbed(ground.probe, None)
+        made = self._run(rungs[0], np.empty(0, np.int64), ground.probe.head, self._left())
+        blank = np.full((len(ground.codes), ground.n_classes), np.nan, np.float32)
+        made = replace(made, held_out=blank, held_out_rows=None)
+        return Climbed(made, None, made.features, folders=tuple(self.folders))
+
+    def _try(self, rung: Rung) -> _Tried:
+        """One rung: measured, begun where it fits, and its answers for the held-out rows."""
+        began = time.monotonic()
+        try:
+            rung, note = self._fitting(rung)
+            made = None if note else self._over_parts(rung)
+        except (BackboneError, DataError) as error:
+            if self.asked:
+                raise
+            made, note = None, error.message
+        if made is not None:
+            note = " ".join(made.notes)
+            if made.chosen.get("epochs") == 0:
+                made, note = None, note or "not one epoch fits into the time left"
+        return _Tried(rung, made, time.monotonic() - began, note)
+
+    def _fitting(self, rung: Rung) -> tuple[Rung, str]:
+        """The rung with as much of the backbone as fits the time left, or why nothing does."""
+        ground, part = self.ground, self.parts[0]
+        if ground.until is None:
+            return rung, ""
+        cost, left = Cost(0.0, 0.0, 0.0), 0.0
+        for depth in (rung.config.depth, *(() if rung.fixed else _SHALLOW)):
+            config = replace(rung.config, depth=min(depth, rung.config.depth))
+            other = replace(rung, config=config)
+            if _begun(self._folder(other, part)):
+                return other, ""  # a fit that was cut off goes on
+            cost = measured(self._material(part, self.heads[0], 0.0, None), config)
+            left = self._left(cost.answer)
+            epochs = 1 if rung.fixed else min(_EPOCHS, config.epochs) * (len(self.parts) + _AGAIN)
+            if cost.prepare + epochs * cost.epoch <= left:
+                return other, ""
+        return rung, (
+            f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
+            f" {max(left, 0):.0f} s left"
+        )
+
+    def _over_parts(self, rung: Rung) -> Candidate:
+        """The last part's candidate, with the held-out logits of all parts in their order."""
+        made: list[Candidate] = []
+        for number, (part, head) in enumerate(zip(self.parts, self.heads)):
+            left = self._left() / (len(self.parts) - number + _AGAIN)
+            made.append(self._run(rung, part, head, left))
+        held_out = np.concatenate([one.held_out for one in made])
+        return replace(made[-1], held_out=held_out, held_out_rows=np.concatenate(self.parts))
+
+    def _final(self, rung: Rung, trial: Candidate, seconds: float) -> Candidate:
+        """The kept method on all rows, as long as before; where the time is short, as it was judged."""
+        left = self._left()
+        if left < _AGAIN * seconds / len(self.parts):
+            self.watch.say(
+                f"{rung.method}: no time left to learn from the held-out rows as well; the model that was"
+                " judged is kept"
+            )
+            return trial
+        self.watch.say(f"{rung.method}: learning from all rows")
+        epochs = max(int(trial.chosen.get("best", 0)), 1)
+        rung = replace(rung, config=replace(rung.config, epochs=epochs))
+        final = self._run(rung, np.empty(0, np.int64), self.ground.probe.head, left)
+        if final.chosen.get("epochs") == 0:
+            return trial
+        return replace(
+            final,
+            held_out=trial.held_out,
+            held_out_rows=trial.held_out_rows,
+            history=trial.history,
+            notes=(*trial.notes, *final.notes),
+        )
+
+    def _run(self, rung: Rung, held: np.ndarray, head: Head, budget: float) -> Candidate:
+        folder = self._folder(rung, held)
+        if folder:
+            self.folders.append(folder)
+        material = self._material(held, head, budget, folder)
+        planned = rung.config.epochs
+
+        def progress(epoch: Epoch) -> None:
+            left = epoch.seconds / (epoch.epoch + 1) * (planned - epoch.epoch - 1)
+            if material.budget:
+                left = min(left, max(material.budget - epoch.seconds, 0.0))
+            self.watch.epoch(rung.method, epoch, planned, left)
+
+        made: Candidate = TUNING.get(rung.method)(
+            material, rung.config, say=self.watch.say, progress=progress
+        )
+        return made
+
+    def _left(self, answer: float = 0.0) -> float:
+        """Seconds for the ladder from now on; endless without a budget."""
+        ground = self.ground
+        if ground.until is None:
+            return float("inf")
+        rest = ground.after + ground.waiting * answer
+        return _SPARE * (ground.until - time.monotonic() - rest)
+
+    def _material(
+        self, held: np.ndarray, head: Head, budget: float, folder: Path | None
+    ) -> Material:
+        ground = self.ground
+        return Material(
+            inputs=ground.inputs,
+            codes=ground.codes,
+            n_classes=ground.n_classes,
+            held=held,
+            backbone=ground.backbone,
+            head=head,
+            seed=ground.seed,
+            budget=0.0 if budget == float("inf") else max(budget, 1.0),
+            folder=folder,
+            prepared=self.memory,
+        )
+
+    def _folder(self, rung: Rung, held: np.ndarray) -> Path | None:
+        """Where this very training is kept until the fit is done."""
+        ground = self.ground
+        if not ground.identity:
+            return None
+        name = hash_parts(
+            [
+                ground.identity,
+                ground.backbone.graph_id,
+                rung.method,
+                hash_json(dataclasses.asdict(rung.config)),
+                held.astype("<i8").tobytes(),
+                str(ground.seed),
+            ]
+        )
+        return cache_dir() / "training" / name[:32]
+
+
+def _begun(folder: Path | None) -> bool:
+    """Whether a training was begun there and not finished with."""
+    return folder is not None and (folder / "state" / "state.json").exists()
+
+
+def _told(found: Trials, tried: Sequence[_Tried], probe: Candidate, asked: bool) -> Trials:
+    """The guard's findings, with what was not tried, notes and histories."""
+    known = {one.method: one for one in found.tried}
+    told = [replace(known["probe"], chosen=dict(probe.chosen))]
+    for one in tried:
+        trial = known.get(one.rung.method) if one.candidate is not None else None
+        trial = trial or Trial(one.rung.method, one.seconds)
+        made = one.candidate
+        told.append(
+            replace(
+                trial,
+                note=one.note,
+                chosen=dict(made.chosen) if made else {},
+                history=made.history if made else (),
+            )
+        )
+    wished = [one.rung.method for one in tried if one.candidate and asked]
+    kept = wished[0] if wished else found.kept
+    return replace(found, tried=tuple(told), kept=kept, asked=kept != found.kept)

@@ -1,0 +1,94 @@
+"""What a method would cost here: measured on a few rows before it is begun.
+
+Imports torch inside its functions only.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from headstart.compute import generator
+from headstart.train import tuning
+from headstart.train.material import Material
+
+_FEW, _MORE = 8, 24  # rows: the difference in time is that of the rows alone
+_STEPS = 2  # after one to warm up
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Measured seconds.
+
+    Attributes:
+        prepare: before the first epoch: loading, and what is kept below the tuned layers.
+        epoch: one pass over the rows that are learned from, and the held-out ones.
+        answer: features of one new input.
+    """
+
+    prepare: float
+    epoch: float
+    answer: float
+
+
+def measured(material: Material, config: tuning.Common) -> Cost:
+    """What tuning would cost, from a few rows and steps.
+
+    Args:
+        material: what would be learned from.
+        config: how much of the backbone would be tuned, and in which batches.
+    """
+    n = len(material.codes)
+    some = generator(material.seed, 17).permutation(n)[:_MORE]
+    plain = replace(config, views=1)
+    few, began = some[:_FEW], time.perf_counter()
+    tuning.prepared(_part(material, few), plain)
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    ready = tuning.prepared(_part(material, some), plain)
+    second = time.perf_counter() - began
+    each = max(second - first, 0.2 * second) / max(len(some) - len(few), 1)
+    view = each
+    if config.views > 1 and ready.below:
+        began = time.perf_counter()
+        tuning.prepared(_part(material, some), replace(config, views=3))
+        # two views more, and the larger picture that crops are taken from
+        view = max(time.perf_counter() - began - second, 0.0) / (2 * len(some))
+    views = config.views if ready.below else 1
+    back, forth = _step(ready, min(config.batch, len(some)))
+    held = len(material.held)
+    return Cost(
+        prepare=max(first - len(few) * each, 0.0) + n * (each + (views - 1) * view),
+        epoch=(n - held) * back + held * forth,
+        answer=each + forth,
+    )
+
+
+def _part(material: Material, rows: np.ndarray) -> Material:
+    """Some of the rows; what is kept between calls stays with the whole."""
+    inputs = [material.inputs[row] for row in rows.tolist()]
+    return replace(
+        material,
+        inputs=inputs,
+        codes=material.codes[rows],
+        held=np.empty(0, np.int64),
+        prepared={},
+    )
+
+
+def _step(ready: tuning.Ready, batch: int) -> tuple[float, float]:
+    """Seconds a row of one step forth and back, and of one forth."""
+    import torch
+
+    inputs, targets = ready.source.batch(np.arange(batch), 0, 0, train=True)
+    took: list[tuple[float, float]] = []
+    for _ in range(1 + _STEPS):
+        began = time.perf_counter()
+        logits = ready.module(*inputs)
+        forth = time.perf_counter() - began
+        torch.nn.functional.cross_entropy(logits, targets).backward()
+        took.append((time.perf_counter() - began, forth))
+    best = min(took[1:])
+    return best[0] / batch, best[1] / batch
