@@ -205,7 +205,7 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
         bottom = halves.bottom.SerializeToString()
         return sources.between(rows, bottom, top.inputs, config.views)
 
-    told = [graph, at, config.views, config.augment, material.seed]
+    told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
     kept = replace(_once(material, f"kept {told}", run), targets=rows.targets)
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)
 
