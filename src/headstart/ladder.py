@@ -343,9 +343,16 @@ class _Climb:
                 left = min(left, max(material.budget - epoch.seconds, 0.0))
             self.watch.epoch(rung.method, epoch, planned, left)
 
-        made: Candidate = TUNING.get(rung.method)(
-            material, rung.config, say=self.watch.say, progress=progress
-        )
+        try:
+            made: Candidate = TUNING.get(rung.method)(
+                material, rung.config, say=self.watch.say, progress=progress
+            )
+        except KeyboardInterrupt:
+            if _begun(folder):
+                self.watch.say(
+                    f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
+                )
+            raise
         return made
 
     def _left(self, answer: float = 0.0) -> float:

@@ -65,7 +65,7 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
     drawn = rng.multinomial(len(truth), counts / len(truth), size=_DRAWS)  # (draws, cells)
     level = LEVEL / max(2 * (len(entries) - 1), 1)  # two looks at each
     losses = [_losses(one.logits, truth) for one in entries]
-    here = [_scores(cells[0], one, counts[None], k)[0] for one in cells[1:]]
+    here = [float(_scores(cells[0], one, counts[None], k)[0]) for one in cells[1:]]
     there = [_scores(cells[0], one, drawn, k) for one in cells[1:]]
     tried: list[Trial] = []
     for entry, value, draws, loss in zip(entries, here, there, losses):
