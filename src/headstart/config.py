@@ -84,9 +84,9 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str, errors: list[st
         name = key.replace("-", "_")
         if name not in fields:
             close = suggestion(name, list(fields)).partition("?")[0]
-            known = f" There are: {', '.join(fields)}" if prefix else ""  # no flag names these
+            there = f" There are: {', '.join(fields)}" if prefix else ""  # no flag names these
             errors.append(
-                f"{prefix}{key}: there is no such setting{f'; {close}?' if close else '.'}{known}"
+                f"{prefix}{key}: there is no such setting{f'; {close}?' if close else '.'}{there}"
             )
         elif dataclasses.is_dataclass(hints[name]):
             if isinstance(value, Mapping):
