@@ -31,7 +31,7 @@ def thinned(trials: Trials, most: int = 200) -> Trials:
 
     Args:
         trials: what was tried.
-        most: epochs, at least 2.
+        most: epochs, at least 3.
     """
     return replace(
         trials,

@@ -78,13 +78,15 @@ def numbers(values: Iterable[float], title: str) -> Axis:
     """A scale of any numbers around the values, with two to six lines."""
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    span = max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-6)
+    far = max(abs(low), abs(high))
+    large = far >= 5e4  # then labels have three digits
+    span = max(high - low, (0.05 if large else 1e-3) * far, 1e-6)
     size = 10.0 ** math.floor(math.log10(span))
     step = next(size * one for one in (0.2, 0.5, 1.0, 2.0, 5.0) if span / (size * one) <= 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
     digits = max(-math.floor(math.log10(step) + 1e-9), 0)
-    form = f",.{digits}f" if abs(last * step) < 1e5 else ".3g"
+    form = ".3g" if large else f",.{digits}f"
     ticks = tuple((i * step, f"{i * step:{form}}") for i in range(first, last + 1))
     return Axis(first * step, last * step, ticks, title)
 

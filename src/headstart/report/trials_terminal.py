@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from headstart.report.trials_words import compared, heading, number, times
+from headstart.report.trials_words import compared, heading, kept, number, times
 from headstart.report.trust_words import points
 from headstart.report.words import Words, columns
 from headstart.scores import Evaluation, Metric, Trial, Trials
@@ -39,7 +39,7 @@ def table(evaluation: Evaluation, w: Words, width: int) -> list[str]:
 
 def _cells(one: Trial, trials: Trials, w: Words) -> list[str]:
     first = trials.tried[0]
-    title = ("* " if one.method == trials.kept else "  ") + heading(one.method, w)
+    title = ("* " if one is kept(trials) else "  ") + heading(one.method, w)
     cost = w.seconds(one.seconds) if one.seconds > 0 else ""
     if one.score is None:
         return [title, w("tried.not"), "", "", cost, ""]

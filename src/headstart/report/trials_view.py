@@ -15,6 +15,7 @@ from headstart.report.trials_words import (
     compared,
     decided,
     heading,
+    kept,
     number,
     remark,
     sentence,
@@ -146,7 +147,7 @@ def _row(one: Trial, trials: Trials, x: plots.Axis, w: Words) -> Row:
     row = Row(
         word,
         code if known else "",
-        one.method == trials.kept,
+        one is kept(trials),
         cost=w.seconds(one.seconds) if one.seconds > 0 else "",
     )
     meant = first.score.value if first.score is not None else math.nan

@@ -7,7 +7,7 @@ import re
 
 from headstart.report.trust_words import points
 from headstart.report.words import Words, clip
-from headstart.scores import Evaluation, Metric, Trial, Trials
+from headstart.scores import Evaluation, Trial, Trials
 
 _CHANCE = 0.05  # a p below it looks sure to who does not know how many were compared
 _NOTE = 600  # characters of a remark
@@ -63,11 +63,6 @@ def times(one: Trial, first: Trial) -> str:
     return f"{share:,.0f}" if share >= 9.95 else f"{share:.2g}" if share < 0.95 else f"{share:.1f}"
 
 
-def led(lead: Metric) -> bool:
-    """Whether a lead can be seen once it is rounded."""
-    return points(lead.value) != "0.0" and lead.value > 0
-
-
 def compared_with(one: Trial, trials: Trials, w: Words) -> str:
     """ "+0.4 points over the probe (-1.1 to +1.9), not beyond noise (p = 0.31), 40 times the cost"."""
     first = trials.tried[0]
@@ -80,7 +75,8 @@ def compared_with(one: Trial, trials: Trials, w: Words) -> str:
     key = "trial.even" if size == "0.0" else "trial.over" if lead.value > 0 else "trial.under"
     told = [w(key, first=the(first.method, w), **ends, **({} if size == "0.0" else {"size": size}))]
     if lead.value > 0:
-        doubtful = "trial.noise.several" if one.p < _CHANCE else "trial.noise"
+        several = sum(other.lead is not None for other in trials.tried) > 2
+        doubtful = "trial.noise.several" if several and one.p < _CHANCE else "trial.noise"
         told.append(w("trial.beyond" if one.beyond else doubtful, p=chance(one.p)))
     cost = times(one, first)
     if cost:
@@ -100,7 +96,7 @@ def remark(note: str, w: Words) -> tuple[str, bool]:
     It may be several sentences, and is translated where all of them are known.
     """
     parts = _SENTENCE.split(note)
-    if any(w.foreign(part) for part in parts):
+    if note and any(w.foreign(part) for part in parts):
         return w.capital(clip(note, _NOTE)), True
     told = (" " if w.lang == "en" else "").join(w.capital(w.said(part)) for part in parts)
     return clip(told, _NOTE), False
