@@ -166,20 +166,20 @@ def test_ctrl_c_keeps_the_training_and_the_same_fit_goes_on(stripes, tmp_path):
         arguments = [*command, "--out", str(out)]
         return subprocess.Popen(arguments, env=env, stderr=subprocess.PIPE, text=True)
 
-    whole = start(tmp_path / "one", tmp_path / "whole")
-    assert whole.communicate()[0] is None
-    assert whole.returncode == 0
-    stopped = start(tmp_path / "two", tmp_path / "resumed")
+    with start(tmp_path / "one", tmp_path / "whole") as whole:
+        said = whole.communicate()[1]
+    assert whole.returncode == 0, said
     training = tmp_path / "two" / "training"
-    while not list(training.glob("*/metrics.jsonl")) and stopped.poll() is None:
-        time.sleep(0.05)
-    stopped.send_signal(signal.SIGINT)
-    said = stopped.communicate()[1]
+    with start(tmp_path / "two", tmp_path / "resumed") as stopped:
+        while not list(training.glob("*/metrics.jsonl")) and stopped.poll() is None:
+            time.sleep(0.05)
+        stopped.send_signal(signal.SIGINT)
+        said = stopped.communicate()[1]
     assert stopped.returncode == 130, said
     assert "the same fit goes on from there" in said
     assert list(training.glob("*/state/state.json"))
-    again = start(tmp_path / "two", tmp_path / "resumed")
-    said = again.communicate()[1]
+    with start(tmp_path / "two", tmp_path / "resumed") as again:
+        said = again.communicate()[1]
     assert again.returncode == 0, said
     for name in ("graph.onnx", "head.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (

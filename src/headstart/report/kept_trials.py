@@ -23,7 +23,8 @@ def brief(value: Any) -> Any:
 def trials_from(data: Mapping[str, Any]) -> Trials:
     """The inverse of `Trials.to_json`; what is not finite and was kept as None is NaN, or None, again."""
     tried = tuple(_trial(one) for one in data["tried"])
-    return Trials(str(data["kept"]), tried, int(data["rows"]), float(data["budget"]))
+    asked = bool(data.get("asked", False))
+    return Trials(str(data["kept"]), tried, int(data["rows"]), float(data["budget"]), asked)
 
 
 def thinned(trials: Trials, most: int = 200) -> Trials:
@@ -57,13 +58,15 @@ def _some(history: tuple[Epoch, ...], most: int) -> tuple[Epoch, ...]:
 
 
 def _trial(data: Mapping[str, Any]) -> Trial:
-    score, lead = data["score"], data["lead"]
+    score, lead, gain = data["score"], data["lead"], data["gain"]
     return Trial(
         method=str(data["method"]),
         seconds=real(data["seconds"]),
         score=None if score is None else metric_from(score),
         lead=None if lead is None else metric_from(lead),
         p=real(data["p"]),
+        gain=None if gain is None else metric_from(gain),
+        p_gain=real(data["p_gain"]),
         beyond=bool(data["beyond_noise"]),
         note=str(data["note"]),
         chosen=dict(data["chosen"]),

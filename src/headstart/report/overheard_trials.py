@@ -17,4 +17,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"This module does not run with (\S+) here: (.+)", r"此模型在这台机器上不能用 \1 运行：\2"),
     (r"torch is not installed \((.+)\)", r"未安装 torch（\1）"),
     (r"torch is not installed: (.+)", r"未安装 torch：\1"),
+    (r"not begun: (\d+) s to prepare and (\d+) s an epoch, with (\d+) s left",
+     r"未开始：准备需 \1 秒，每轮需 \2 秒，只剩 \3 秒"),
+    (r"not one epoch fits into the time left", r"剩余时间不够训练一轮"),
 )  # fmt: skip

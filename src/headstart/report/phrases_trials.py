@@ -67,6 +67,9 @@ TRIALS: dict[str, tuple[str, str]] = {
     "trial.noise": ("not beyond noise ({p})", "未超出误差（{p}）"),
     "trial.noise.several": (
         "not beyond noise, as several were tried ({p})", "因同时比较了多个方法，未超出误差（{p}）"),
+    "trial.surer": (
+        "but its probabilities are better beyond noise (log loss {loss} lower, {p})",
+        "但其概率更可靠且超出误差（对数损失低 {loss}，{p}）"),
     "trial.cost": ("{times} times the cost", "耗时为其 {times} 倍"),
     "trial.cost.even": ("about the same cost", "耗时相当"),
     "trial.first": (
@@ -81,6 +84,8 @@ TRIALS: dict[str, tuple[str, str]] = {
     "tried.decided.alone": (
         "Kept: {first}. Nothing else could be tried.", "保留：{first}。其他方法都未能尝试。"),
     "tried.decided.kept": ("Kept: {name}, {told}.", "保留：{name}，{told}。"),
+    "tried.decided.asked": (
+        "Kept, because it was asked for: {name}, {told}.", "按要求保留：{name}，{told}。"),
     "tried.decided.other": ("Kept: {name}.", "保留：{name}。"),
     "tried.cheaper": (
         "The score of {best} is higher, but within noise, and the cost is higher, too.",
@@ -95,6 +100,13 @@ TRIALS: dict[str, tuple[str, str]] = {
         "So large a lead is hardly chance: if nothing tried were better than {first}, a lead like this would "
         "still turn up at most one time in 20.",
         "这样的领先很难归于偶然：假如尝试过的方法都不比{first}好，出现这种领先的机会至多二十分之一。"),
+    "tried.why.surer": (
+        "Its answers are at least as good as those of {first} on these rows, and its probabilities are closer "
+        "to the truth by more than chance explains.",
+        "在这些数据上，它的回答不比{first}差，而它的概率更接近事实，差别超出偶然误差。"),
+    "tried.why.asked": (
+        "Left to choose, the simplest one would have been kept: no other leads by more than chance explains.",
+        "若自动选择，则会保留最简单的方法：没有其他方法的领先超出偶然误差。"),
     # how it was compared
     "tried.rows": ("Compared on", "比较所用数据"),
     "tried.rows.value": (

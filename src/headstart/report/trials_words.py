@@ -74,7 +74,12 @@ def compared_with(one: Trial, trials: Trials, w: Words) -> str:
     ends = {"low": points(lead.low, sign=True), "high": points(lead.high, sign=True)}
     key = "trial.even" if size == "0.0" else "trial.over" if lead.value > 0 else "trial.under"
     told = [w(key, first=the(first.method, w), **ends, **({} if size == "0.0" else {"size": size}))]
-    if lead.value > 0:
+    if surer(one, trials):
+        assert one.gain is not None
+        told.append(w("trial.noise", p=chance(one.p)))
+        loss = f"{one.gain.value:.3f}" if one.gain.value < 0.0995 else f"{one.gain.value:.2f}"
+        told.append(w("trial.surer", loss=loss, p=chance(one.p_gain)))
+    elif lead.value > 0:
         several = sum(other.lead is not None for other in trials.tried) > 2
         doubtful = "trial.noise.several" if several and one.p < _CHANCE else "trial.noise"
         told.append(w("trial.beyond" if one.beyond else doubtful, p=chance(one.p)))
@@ -83,6 +88,12 @@ def compared_with(one: Trial, trials: Trials, w: Words) -> str:
         even = abs(one.seconds / first.seconds - 1) < _SAME
         told.append(w("trial.cost.even") if even else w("trial.cost", times=cost))
     return w("comma").join(told)
+
+
+def surer(one: Trial, trials: Trials) -> bool:
+    """Whether it leads in its probabilities alone: the lead of its answers is within noise."""
+    others = sum(other.lead is not None for other in trials.tried) - 1
+    return one.beyond and one.gain is not None and one.p >= _CHANCE / max(2 * others, 1)
 
 
 def sentence(one: Trial, trials: Trials, w: Words) -> str:
@@ -110,7 +121,8 @@ def decided(trials: Trials, w: Words) -> str:
         return w("tried.decided.other", name=called(trials.kept, w))
     if winner is not first:
         told = compared_with(winner, trials, w)
-        return w("tried.decided.kept", name=called(winner.method, w), told=told)
+        key = "tried.decided.asked" if trials.asked else "tried.decided.kept"
+        return w(key, name=called(winner.method, w), told=told)
     if not others:
         return w("tried.decided.alone", first=the(first.method, w))
     closest = max(others, key=_lead)
@@ -126,6 +138,8 @@ def why(trials: Trials, w: Words) -> list[str]:
     first, winner = trials.tried[0], kept(trials)
     if winner is first and any(one.lead is not None for one in trials.tried[1:]):
         return [w("tried.why.first")]
+    if trials.asked:
+        return [w("tried.why.asked")]
     if winner is None or not winner.beyond:
         return []
     told = []
@@ -135,7 +149,8 @@ def why(trials: Trials, w: Words) -> list[str]:
         told.append(w("tried.cheaper", best=called(best.method, w)))
     elif best is winner and len(leading) > 1:
         told.append(w("tried.leads", n=len(leading)))
-    return [*told, w("tried.why.lead", first=the(first.method, w))]
+    reason = "tried.why.surer" if surer(winner, trials) else "tried.why.lead"
+    return [*told, w(reason, first=the(first.method, w))]
 
 
 def _lead(one: Trial) -> float:
