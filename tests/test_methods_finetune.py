@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 
 from headstart.backbones import shelf  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
-from headstart.errors import DataError  # noqa: E402
 from headstart.methods import bitfit, finetune, lora, probe  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.trainable import layers  # noqa: E402
@@ -176,8 +175,3 @@ def test_a_budget_too_small_for_an_epoch_leaves_the_probe(material):
             atol=1e-3,
             rtol=1e-3,
         )
-
-
-def test_nothing_held_out(material):
-    with pytest.raises(DataError, match="0 held out"):
-        finetune.fit(replace(material, held=np.zeros(0, int)), CONFIG)
