@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from headstart.backbones import graph_bert, shelf  # noqa: E402
 from headstart.errors import ConfigError, DataError  # noqa: E402
 from headstart.methods import finetune  # noqa: E402
 from headstart.train import loop, losses, sources, tuning  # noqa: E402
+from headstart.train.material import Material  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
+from headstart.types import Head, Preprocess  # noqa: E402
+from test_backbones_graph_bert import DIM, made, plain  # noqa: E402
 from test_methods_finetune import CONFIG, K, material, world  # noqa: E402, F401  fixtures
 from test_train_trainable import picture  # noqa: E402, F401  a fixture
 
@@ -102,3 +107,39 @@ def test_activations_that_are_no_map_cannot_be_pasted():
     with pytest.raises(ConfigError, match="no height"):
         sources.mixed(kept, 4, Mix(cutmix=1.0), 0)
     assert sources.mixed(kept, 4, Mix(mixup=0.2), 0).settings == Mix(0.2)
+
+
+@pytest.fixture
+def texts():
+    """Twelve texts of a language of twenty words, for a small network of the BERT kind."""
+    token = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None,
+        "pre_tokenizer": {"type": "Whitespace"}, "decoder": None,
+        "added_tokens": [{"id": 0, "content": "?", "special": True, **token}],
+        "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0}
+                  | {f"w{i}": i for i in range(1, 20)}},
+    }  # fmt: skip
+    backbone = shelf.keep(
+        "a net of texts for tests", graph=graph_bert.bert(made(plain)), name="tiny:bert", modality="text",
+        dim=DIM, licence="CC0-1.0", sha256="1" * 64, tokenizer=json.dumps(tokenizer),
+        preprocess=Preprocess("text", ({"step": "tokenize", "max_length": 16},)),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    words = [" ".join(f"w{i}" for i in rng.integers(1, 20, 8)) for _ in range(12)]
+    head = Head(np.zeros((DIM, 2), np.float32), np.zeros(2, np.float32))
+    codes, held = np.arange(12) % 2, np.array([0, 1, 2, 3])
+    return Material(words, codes, 2, held, backbone, head, seed=7)
+
+
+@pytest.mark.parametrize("depth", [0.5, 1.0])
+def test_tokens_of_texts_disappear_at_the_wanted_rate(texts, depth):
+    config = replace(CONFIG, depth=depth, drop=0.4, mix="both", epochs=2)  # nothing mixes texts
+    source = tuning.prepared(texts, config).source
+    assert isinstance(source, sources.Texts if depth == 1.0 else sources.Between)
+    kept = source if isinstance(source, sources.Texts) else source.texts
+    assert (kept.drop, kept.special, kept.seed) == (0.4, {0}, 7)
+    one, other = finetune.fit(texts, config), finetune.fit(texts, config)
+    assert one.held_out.tobytes() == other.held_out.tobytes()
+    without = finetune.fit(texts, replace(config, drop=0.0))
+    assert without.held_out.tobytes() != one.held_out.tobytes()
