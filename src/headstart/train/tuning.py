@@ -48,7 +48,12 @@ PATIENCE = note("epochs without a lower held-out loss; 0: any; for select best",
 
 @dataclass(frozen=True)
 class Common:
-    """Settings that every such method has; those of a method inherit them."""
+    """Settings that every such method has; those of a method inherit them.
+
+    Where `select` is "best", the held-out rows choose among the epochs, and what they then say of the
+    result is somewhat too good. Where it is "last" and the schedule ends at zero, they choose nothing, not
+    even when to stop, and a comparison on them is fair. They still send a training back that runs away.
+    """
 
     depth: float = field(default=0.5, metadata=DEPTH)
     epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
