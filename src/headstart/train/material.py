@@ -20,8 +20,8 @@ class Material:
         inputs: n readable inputs.
         codes: (n,) class numbers.
         n_classes: k.
-        held: (m,) rows that are held out: they judge the result, and may choose the epoch. Empty: all rows
-            are learned from.
+        held: (m,) rows that are held out: they judge every epoch and the result; empty to learn from all
+            rows, for as many epochs as were found to be right before.
         backbone: where it starts.
         head: the probe's solution on the other rows.
         seed: of every random choice.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from headstart.train.settings import Group, Loss, Settings, Source, Trained
-    from headstart.train.sources import Between, Pictures, Texts
+    from headstart.train.sources import Between, Mixed, Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _AUGMENT = "trivial"  # for pictures, where nothing else is said
 _ROWS = 64  # in one pass over held-out rows
+_MIXUP = 0.2  # alpha of Zhang et al. 2018
+_CUTMIX = 1.0  # alpha of Yun et al. 2019
 
 
 DEPTH = note("share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0)
@@ -43,12 +45,17 @@ VIEWS = note(
     low=1,
     high=100,
 )
-PATIENCE = note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
+PATIENCE = note("epochs without a lower held-out loss; 0: any; for select best", low=0, high=1000)
 
 
 @dataclass(frozen=True)
 class Common:
-    """Settings that every such method has; those of a method inherit them."""
+    """Settings that every such method has; those of a method inherit them.
+
+    Where `select` is "best", the held-out rows choose among the epochs, and what they then say of the
+    result is somewhat too good. Where it is "last" and the schedule ends at zero, they choose nothing, not
+    even when to stop, and a comparison on them is fair. They still send a training back that runs away.
+    """
 
     depth: float = field(default=0.5, metadata=DEPTH)
     epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
@@ -57,7 +64,33 @@ class Common:
         metadata=note("learning rate of the topmost layer; 0 suits the inputs", low=0.0, high=10.0),
     )
     batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
+    optimiser: str = field(
+        default="adamw", metadata=note("the rule of the steps", choices=("sgd", "adam", "adamw"))
+    )
+    schedule: str = field(
+        default="cosine",
+        metadata=note("course of the learning rate", choices=("cosine", "one-cycle", "constant")),
+    )
+    ema: float = field(
+        default=0.0, metadata=note("decay of the weights' average; 0: none", low=0, high=0.999999)
+    )
+    loss: str = field(
+        default="cross-entropy",
+        metadata=note("what is made small", choices=("cross-entropy", "focal")),
+    )
     smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
+    balanced: bool = field(default=False, metadata=note("draw every class equally often"))
+    mix: str = field(
+        default="none",
+        metadata=note(
+            "how pictures of a batch are mixed with each other",
+            choices=("none", "mixup", "cutmix", "both"),
+        ),
+    )
+    drop: float = field(
+        default=0.0,
+        metadata=note("how likely a token of a text disappears in training", low=0.0, high=0.9),
+    )
     augment: str = field(
         default="auto",
         metadata=note(
@@ -67,6 +100,13 @@ class Common:
     )
     views: int = field(default=5, metadata=VIEWS)
     patience: int = field(default=3, metadata=PATIENCE)
+    select: str = field(
+        default="best",
+        metadata=note(
+            "the epoch whose weights are kept: best by held-out loss, or last, which has not looked at it",
+            choices=("best", "last"),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +127,7 @@ class Ready:
     below: int
     upper: ModelProto
     module: Tuned
-    source: Pictures | Texts | Between
+    source: Pictures | Texts | Between | Mixed
 
 
 def tune(
@@ -117,47 +157,34 @@ def tune(
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
-        those of the rows `material.held`.
+        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept.
 
     Raises:
         DataError: there is no row to learn from.
         BackboneError: the backbone's graph cannot be trained.
+        ConfigError: CutMix is wanted of activations that are no map.
     """
-    from headstart.train.losses import CrossEntropy
-    from headstart.train.settings import Settings
     from headstart.train.trainable import with_weights
 
     started = time.perf_counter()
     learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
     if not len(learn):
         raise DataError(
-            "There is no row to learn from that is not held out.",
+            f"No row is left to learn from: all {len(material.held)} are held out.",
             fix="label more rows, or take --method probe",
         )
     ready = prepared(material, config, say)
     spent = time.perf_counter() - started
-    settings = Settings(
-        lr=config.lr or lr,
-        weight_decay=weight_decay,
-        epochs=config.epochs,
-        batch=config.batch,
-        clip=1.0,
-        patience=config.patience,
-        seed=material.seed,
-        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
-        precision="auto" if material.budget else "float32",
-        channels_last=material.backbone.modality == "image",
-    )
-    loss = CrossEntropy(config.smoothing)
+    settings = _settings(material, config, config.lr or lr, weight_decay, spent)
     changing = groups(ready.module, ready.layers)
-    trained = _trained(ready, learn, material, settings, loss, changing, progress)
+    trained = _trained(ready, learn, material, settings, _loss(config), changing, progress)
     if merge:
         merge(ready.module)
     for sentence in trained.notes:
         if say:
             say(sentence)
     held_out = trained.held_out
-    if not len(held_out) and len(material.held):  # no epoch fitted: the module is as it was
+    if not trained.history and len(material.held):  # no epoch fitted: the module is as it was
         held_out = _logits(ready, material.held)
     return Candidate(
         method=name,
@@ -181,6 +208,38 @@ def tune(
     )
 
 
+def _settings(
+    material: Material, config: Common, lr: float, weight_decay: float, spent: float
+) -> Settings:
+    from headstart.train.settings import Settings
+
+    return Settings(
+        optimiser=config.optimiser,
+        lr=lr,
+        weight_decay=weight_decay,
+        epochs=config.epochs,
+        batch=config.batch,
+        clip=1.0,
+        ema=config.ema,
+        schedule=config.schedule,
+        patience=config.patience,
+        select=config.select,
+        seed=material.seed,
+        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
+        precision="auto" if material.budget else "float32",
+        channels_last=material.backbone.modality == "image",
+        balanced=config.balanced,
+    )
+
+
+def _loss(config: Common) -> Loss:
+    from headstart.train.losses import CrossEntropy, Focal
+
+    if config.loss == "focal":
+        return Focal(smoothing=config.smoothing)
+    return CrossEntropy(config.smoothing)
+
+
 def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
     """The backbone cut at the wanted depth, and what its lower part makes of every row.
 
@@ -195,7 +254,7 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
     rows = _source(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
-        return Ready(whole, found, 0, whole, module, rows)
+        return Ready(whole, found, 0, whole, module, _mixed(rows, material, config))
     halves = _once(material, f"halves {graph} {at}", lambda: trainable.cut(whole, at))
     top = trainable.Trainable(halves.top, found.depth)
 
@@ -206,8 +265,10 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
         return sources.between(rows, bottom, top.inputs, config.views)
 
     told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
-    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets)
-    return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)
+    texts = rows if isinstance(rows, sources.Texts) else None
+    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets, texts=texts)
+    source = _mixed(kept, material, config)
+    return Ready(whole, found, below, halves.top, Tuned(top, material.head), source)
 
 
 def features_of(ready: Ready) -> np.ndarray:
@@ -274,7 +335,22 @@ def _source(material: Material, config: Common) -> Pictures | Texts:
         )
     assert backbone.tokenizer is not None
     texts = [str(text) for text in material.inputs]
-    return sources.texts(texts, codes, backbone.preprocess, backbone.tokenizer.read_bytes())
+    tokenizer = backbone.tokenizer.read_bytes()
+    return sources.texts(texts, codes, backbone.preprocess, tokenizer, config.drop, material.seed)
+
+
+def _mixed(
+    source: Pictures | Texts | Between, material: Material, config: Common
+) -> Pictures | Texts | Between | Mixed:
+    from headstart.train import sources
+    from headstart.train.mix import Mix
+
+    if config.mix == "none" or material.backbone.modality != "image":
+        return source
+    assert not isinstance(source, sources.Texts)
+    mixup = _MIXUP if config.mix in ("mixup", "both") else 0.0
+    cutmix = _CUTMIX if config.mix in ("cutmix", "both") else 0.0
+    return sources.mixed(source, material.n_classes, Mix(mixup, cutmix), material.seed)
 
 
 def _trained(
@@ -310,6 +386,7 @@ def _trained(
         settings=settings,
         folder=material.folder,
         progress=progress,
+        classes=material.codes[learn] if settings.balanced else None,
         lengths=None if lengths is None else lengths[learn],
     )
     if not len(trained.held_out):
@@ -321,6 +398,8 @@ def _logits(ready: Ready, held: np.ndarray) -> np.ndarray:
     """(m, k) what the module says of some rows."""
     import torch
 
+    if not len(held):
+        return np.zeros((0, len(ready.module.bias)), np.float32)
     source: Source = ready.source
     rows = [held[i : i + _ROWS] for i in range(0, len(held), _ROWS)]
     with torch.inference_mode():
