@@ -21,7 +21,8 @@ from torch import Tensor, fx
 from headstart.engine.torch_graph import module_of
 from headstart.errors import BackboneError
 
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
+_RECURRENT = ("RNN", "GRU", "LSTM")
+_PRODUCTS = ("Conv", "Gemm", "MatMul", *_RECURRENT)
 # operators whose inputs, from this place on, are weights where they are initializers
 _WEIGHTED = {
     **dict.fromkeys(_PRODUCTS, 0), "Add": 0, "Mul": 0, "LayerNormalization": 1, "RMSNormalization": 1,
