@@ -341,7 +341,7 @@ def test_a_recurrence_that_torch_lacks_is_named() -> None:
     with pytest.raises(BackboneError, match="RNN with Softsign"):
         TorchEngine(graph, device="cpu").run(feeds)
     graph, _ = recurrence("GRU", "forward", {"clip": 1.0}, "", True)
-    with pytest.raises(BackboneError, match="GRU with .*clip"):
+    with pytest.raises(BackboneError, match=r"GRU with .*clip"):
         TorchEngine(graph, device="cpu")
 
 

@@ -123,8 +123,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(monkeypatch):
     """Over many held-out sets, of the accuracy and of the rows needed, where both are known."""
     monkeypatch.setattr(transfer, "_DRAWS", 300)
     inside_accuracy = inside_needed = told = 0
-    sizes = np.array([40, 80, 160, 320])
-    truth_with, truth_without = 0.7, 0.5 + 0.1 * np.log2(sizes / 40)
+    truth_with = 0.7  # what scratch comes to with 160 rows
     repeats = 100
     for seed in range(repeats):
         rng = np.random.default_rng(seed)

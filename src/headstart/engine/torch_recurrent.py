@@ -135,6 +135,8 @@ def _packed(
     """The layer over sequences of their own lengths; an empty one gives 0."""
     packed = pack_padded_sequence(x, lengths.long().clamp(min=1).cpu(), enforce_sorted=False)
     order, back = packed.sorted_indices, packed.unsorted_indices
+    assert order is not None
+    assert back is not None
     begun = [state.index_select(1, order) for state in begun]
     first = begun[0] if len(begun) == 1 else begun
     data, *last = kernel(packed.data, packed.batch_sizes, first, *rest)
