@@ -172,7 +172,11 @@ def test_it_has_no_statistics_of_batches():
 
 
 def test_names_that_do_not_exist(reader):
-    for name, fix in (("textcn", "did you mean 'textcnn'"), ("vgg", "one of: cnn"), ("cnn@e5", "cnn")):
+    for name, fix in (
+        ("textcn", "did you mean 'textcnn'"),
+        ("vgg", "one of: cnn"),
+        ("cnn@e5", "cnn"),
+    ):
         with pytest.raises(BackboneError) as caught:
             scratch.load(name)
         assert fix in caught.value.fix

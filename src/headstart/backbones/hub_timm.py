@@ -211,7 +211,7 @@ def _either(names: Iterable[str]) -> str:
     return " or ".join(names)
 
 
-def _untrained(timm: Any, name: str, seed: int, *, offline: bool) -> nn.Module:
+def _untrained(timm: Any, name: str, seed: int, *, offline: bool = True) -> nn.Module:
     import torch
 
     if name.startswith("hf-hub:"):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
 _NETWORKS: dict[Modality, str] = {"image": "cnn", "text": "textcnn"}
 _AS_GIVEN = "given"
+_LEARNED = "learned from these rows alone: nothing in it was pretrained"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,12 @@ def fit(
         say=say,
         progress=progress,
     )
-    return replace(found, chosen={**found.chosen, "network": backbone.name})
+    assert found.backbone is not None
+    return replace(
+        found,
+        chosen={**found.chosen, "network": backbone.name},
+        backbone=replace(found.backbone, why=_LEARNED),
+    )
 
 
 def start(backbone: Backbone, network: str = "auto", seed: int = 0) -> Backbone:
