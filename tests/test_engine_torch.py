@@ -326,6 +326,21 @@ def test_a_recurrence_can_be_differentiated(op, direction, extra) -> None:
         assert slope == pytest.approx(parameter.grad.flatten()[place].item(), rel=0.02, abs=0.01)
 
 
+@pytest.mark.parametrize("given", ["", "bl"])
+@pytest.mark.parametrize(("op", "direction", "extra"), RECURRENCES)
+def test_a_recurrence_stays_in_float32(op, direction, extra, given) -> None:
+    graph, feeds = recurrence(op, direction, extra, given, True)
+    expected = OrtEngine(graph).run(feeds)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = TorchEngine(graph, device="cpu").run(feeds)
+    for name, want in expected.items():
+        np.testing.assert_allclose(found[name], want, rtol=1e-5, atol=1e-5)
+    short = TorchEngine(graph, device="cpu", precision="bfloat16").run(feeds)
+    for name, want in expected.items():  # its weights alone are rounded
+        assert short[name].dtype == np.float32
+        np.testing.assert_allclose(short[name], want, atol=0.1)
+
+
 def test_an_empty_sequence_gives_nothing() -> None:
     for op in GATES:
         graph, feeds = recurrence(op, "bidirectional", {}, "bl", True)

@@ -159,6 +159,24 @@ def test_the_whole_network_learns_always(texts):
     assert found.chosen["depth"] == 1.0
 
 
+@pytest.mark.parametrize("network", ["gru", "lstm"])
+def test_a_recurrent_network_in_shorter_numbers(texts, network):
+    """What a budget may choose: products in bfloat16 where the processor is quicker with them."""
+    from headstart.train.trainable import Trainable, layers
+
+    model = onnx.load(str(networks.made(network, reader=texts.backbone).graph))
+    module = Trainable(model, layers(model).depth)
+    encoder = TextEncoder(texts.backbone.tokenizer.read_bytes(), texts.backbone.preprocess.steps)
+    feeds = pad(encoder.encode(list(texts.inputs[:8]))[0])
+    inputs = [torch.from_numpy(feeds[name]) for name in module.inputs]
+    exact = module(*inputs).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = module(*inputs)
+    rough.float().sum().backward()
+    assert (rough.float() - exact).abs().max() < 0.05
+    assert all(parameter.grad is not None for parameter in module.parameters())
+
+
 def test_nothing_held_out(texts):
     with pytest.raises(DataError, match="0 held out"):
         scratch.fit(replace(texts, held=np.zeros(0, int)))

@@ -2,7 +2,8 @@
 
 They join the table of `headstart.engine.torch_ops`; what is said there holds here. Torch's own kernels run
 them, with the weights' rows in torch's order of gates. Sequences are (t, n, c), time first; where lengths
-(n,) are given, a sequence ends there: what follows is 0, and the backward direction starts there.
+(n,) are given, a sequence ends there: what follows is 0, and the backward direction starts there. All is
+computed in float32: a state gathers the rounding of every step, and not every processor has an LSTM for less.
 
 Imports torch: import this module inside functions only.
 """
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from headstart.engine.torch_layers import _alike
 from headstart.engine.torch_ops import operator
 from headstart.errors import BackboneError
 
@@ -62,7 +62,8 @@ def _gru(
 ) -> tuple[Tensor, ...]:
     if linear_before_reset:
         return _run(torch.gru, _GRU, x, w, r, b, lengths, (state,), direction)
-    return _early_reset(x, w, r, b, lengths, state, direction)
+    with torch.autocast(x.device.type, enabled=False):
+        return _early_reset(x, w, r, b, lengths, state, direction)
 
 
 @operator("LSTM")
@@ -108,18 +109,23 @@ def _run(
     Returns:
         States (t, d, n, h), and the last of each sequence (d, n, h), of an LSTM with its cells.
     """
-    x, w, r = _alike(x, w, r)
+    x, w, r = x.float(), w.float(), r.float()
     both = direction == "bidirectional"
     back = direction == "reverse"
-    weights = [part for d in range(len(w)) for part in _weights(w[d], r[d], _half(b, d, x), gates)]
+    weights = [
+        part
+        for d in range(len(w))
+        for part in _weights(w[d], r[d], None if b is None else b[d].float(), gates)
+    ]
     begun = [_begun(state, x, r) for state in states]
     first = begun[0] if len(begun) == 1 else begun
     rest = (weights, b is not None, 1, 0.0, torch.is_grad_enabled(), both)
     x = _turned(x, lengths) if back else x
-    if lengths is None:
-        out, *last = kernel(x, first, *rest, False)
-    else:
-        out, last = _packed(kernel, x, lengths, begun, rest)
+    with torch.autocast(x.device.type, enabled=False):
+        if lengths is None:
+            out, *last = kernel(x, first, *rest, False)
+        else:
+            out, last = _packed(kernel, x, lengths, begun, rest)
     out = _turned(out, lengths) if back else out
     t, n, _ = out.shape
     return out.reshape(t, n, len(w), -1).transpose(1, 2), *last
@@ -152,14 +158,10 @@ def _weights(w: Tensor, r: Tensor, b: Tensor | None, gates: tuple[int, ...]) -> 
     return [torch.cat([part.chunk(len(gates))[gate] for gate in gates]) for part in parts]
 
 
-def _half(b: Tensor | None, direction: int, x: Tensor) -> Tensor | None:
-    return None if b is None else b[direction].to(x.dtype)
-
-
 def _begun(state: Tensor | None, x: Tensor, r: Tensor) -> Tensor:
     if state is None:
-        return torch.zeros(len(r), x.shape[1], r.shape[2], dtype=x.dtype, device=x.device)
-    return state.to(x.dtype)
+        return torch.zeros(len(r), x.shape[1], r.shape[2], device=x.device)
+    return state.float()
 
 
 def _turned(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -182,12 +184,12 @@ def _early_reset(
     direction: str,
 ) -> tuple[Tensor, ...]:
     """A GRU that resets the state before its product, step by step: torch has no kernel for it."""
-    x, w, r = _alike(x, w, r)
+    x, w, r = x.float(), w.float(), r.float()
     begun, steps = _begun(state, x, r), list(range(len(x)))
     outs, lasts = [], []
     for d in range(len(w)):
         h, size = begun[d], r.shape[2]
-        given, own = (b[d].to(x.dtype).chunk(2)) if b is not None else (0.0, x.new_zeros(3 * size))
+        given, own = (b[d].float().chunk(2)) if b is not None else (0.0, x.new_zeros(3 * size))
         inputs = x @ w[d].T + given  # (t, n, 3 h): z, r, h
         made: dict[int, Tensor] = {}
         turned = direction == "reverse" or d == 1
