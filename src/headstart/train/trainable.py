@@ -21,7 +21,8 @@ from torch import Tensor, fx
 from headstart.engine.torch_graph import module_of
 from headstart.errors import BackboneError
 
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
+_RECURRENT = ("RNN", "GRU", "LSTM")
+_PRODUCTS = ("Conv", "Gemm", "MatMul", *_RECURRENT)
 # operators whose inputs, from this place on, are weights where they are initializers
 _WEIGHTED = {
     **dict.fromkeys(_PRODUCTS, 0), "Add": 0, "Mul": 0, "LayerNormalization": 1, "RMSNormalization": 1,
@@ -39,7 +40,8 @@ class Layers:
     Attributes:
         depth: initializer -> how many products with weights come before the first node that uses it.
         cuts: (tensor, depth) in order: all that later nodes need of what weights made is this one tensor;
-            `depth` products lie before it.
+            `depth` products lie before it. None in recurrent and convolutional networks for texts: what
+            passes there is not one vector for each token.
         products: products with weights in all.
     """
 
@@ -83,7 +85,13 @@ def layers(model: ModelProto) -> Layers:
             "This graph has no weights that can be trained.",
             fix="take another backbone, or the probe",
         )
-    return Layers(depth, tuple(cuts), products)
+    return Layers(depth, () if _across_tokens(model) else tuple(cuts), products)
+
+
+def _across_tokens(model: ModelProto) -> bool:
+    """Whether a graph for texts has operators that lay the tokens along another axis than the second."""
+    texts = any(value.name == "input_ids" for value in model.graph.input)
+    return texts and any(n.op_type in ("Conv", *_RECURRENT) for n in model.graph.node)
 
 
 def unpacked(model: ModelProto) -> ModelProto:

@@ -317,7 +317,7 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     ("", 0) where all layers are tuned.
     """
     wanted = found.products * (1 - depth)
-    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted))
+    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted), default=("", 0))
     if abs(below - wanted) >= wanted:
         return "", 0
     return at, below
