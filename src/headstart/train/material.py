@@ -25,6 +25,10 @@ class Material:
         seed: of every random choice.
         budget: seconds; 0 none.
         folder: where a training is kept so that it can go on after a crash; None for nowhere.
+        spare: readable inputs without a label, of the same kind as `inputs`.
+        teacher: a backbone and the head on it that a smaller one is to learn from; None: `backbone` and
+            `head`.
+        student: a backbone that is to learn from the teacher; None: one is made of the teacher's graph.
     """
 
     inputs: Sequence[Input]
@@ -36,3 +40,6 @@ class Material:
     seed: int = 0
     budget: float = 0.0
     folder: Path | None = None
+    spare: Sequence[Input] = ()
+    teacher: tuple[Backbone, Head] | None = None
+    student: Backbone | None = None
