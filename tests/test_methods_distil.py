@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from sklearn.metrics import accuracy_score, f1_score
 
 torch = pytest.importorskip("torch")
 
@@ -108,7 +109,6 @@ def test_the_linear_map_is_the_ridge_that_leaves_one_out_best():
             errors.append((x[i] @ weight + bias - y[i]) ** 2)
         return np.mean(errors)
 
-    # a row that is left out moves the mean too; for a fixed penalty the shortcut is exact only up to that
     strengths = distilling._STRENGTHS * scale
     best = strengths[np.argmin([left_out(one) for one in strengths])]
     weight, bias = distilling.linear(x, y)
@@ -281,6 +281,11 @@ def taught(world, picture):  # noqa: F811
     )
 
 
+def score_of(logits, truth):
+    said = logits.argmax(1)
+    return (accuracy_score(truth, said) + f1_score(truth, said, average="macro")) / 2
+
+
 PICTURES = replace(CONFIG, epochs=25, cost=0.25)
 
 
@@ -291,15 +296,12 @@ def test_a_smaller_student_comes_close_and_ships_what_it_says(taught):
     np.testing.assert_allclose(logits, found.held_out, atol=0.02, rtol=0.01)
     assert (found.held_out_rows == taught.held).all()
     assert found.held_out.shape == (len(taught.held), K)
-    # the teacher's weights on smaller pictures, with a head of their own, are the start
     teacher, head = taught.teacher
     small = students.smaller(teacher, 0.25)
     assert found.chosen["size"] == small.how["size"] == [8, 6]
     assert found.backbone.preprocess == small.preprocess != teacher.preprocess
     assert OrtEngine(found.backbone.graph).run({"pixels": np.zeros((1, 8, 6, 3), np.uint8)})
     truth = taught.codes[taught.held]
-    as_it_was = replace(teacher, graph=found.backbone.graph, preprocess=small.preprocess)
-    as_it_was.graph.stat()
     right = {
         "teacher": (answers(teacher, head, held).argmax(1) == truth).mean(),
         "student": (found.held_out.argmax(1) == truth).mean(),
@@ -405,16 +407,9 @@ def test_without_a_teacher_the_probe_teaches(material):  # noqa: F811
     found = distil.fit(material, replace(CONFIG, epochs=1))
     held = [material.inputs[row] for row in material.held]
     told = answers(material.backbone, material.head, held)
-    meant = students_score(told, material.codes[material.held])
+    meant = score_of(told, material.codes[material.held])
     assert found.chosen["teacher_score"] == pytest.approx(meant)
     assert found.chosen["teacher"] == material.backbone.name
-
-
-def students_score(logits, truth):
-    from sklearn.metrics import accuracy_score, f1_score
-
-    said = logits.argmax(1)
-    return (accuracy_score(truth, said) + f1_score(truth, said, average="macro")) / 2
 
 
 def test_a_given_student_of_another_width(taught, picture):  # noqa: F811
@@ -500,7 +495,7 @@ def text_features(backbone, inputs):
     return np.concatenate([session.run(None, text.pad([one]))[0] for one in ids])
 
 
-TEXTS = distil.Config(epochs=12, lr=3e-3, head_factor=3.0, cost=0.5)
+TEXTS = distil.Config(epochs=12, lr=1e-3, head_factor=3.0, cost=0.5)
 
 
 @pytest.mark.parametrize("features", [0.0, 1.0])
@@ -511,18 +506,23 @@ def test_texts_are_learned_with_fewer_layers(sentences, features):
     assert len(after.graph.node) < 0.7 * len(before.graph.node)
     held = [sentences.inputs[row] for row in sentences.held]
     made_of = text_features(found.backbone, held)
-    np.testing.assert_allclose(
-        np.linalg.norm(made_of, axis=1), 1, atol=1e-4
-    )  # the end is still there
+    # the end is still there: unit vectors
+    np.testing.assert_allclose(np.linalg.norm(made_of, axis=1), 1, atol=1e-4)
     logits = made_of @ found.head.weight + found.head.bias
     np.testing.assert_allclose(logits, found.held_out, atol=0.02, rtol=0.01)
-    told = text_features(sentences.backbone, held) @ sentences.head.weight + sentences.head.bias
-    agree = (found.held_out.argmax(1) == told.argmax(1)).mean()
-    assert agree >= 0.85
+    meant = text_features(sentences.backbone, held)
+    told = meant @ sentences.head.weight + sentences.head.bias
+    assert (found.held_out.argmax(1) == told.argmax(1)).mean() >= 0.8
     truth = sentences.codes[sentences.held]
-    assert found.chosen["score"] == pytest.approx(students_score(found.held_out, truth))
-    assert found.chosen["teacher_score"] == pytest.approx(students_score(told, truth))
+    assert found.chosen["score"] == pytest.approx(score_of(found.held_out, truth))
+    assert found.chosen["teacher_score"] == pytest.approx(score_of(told, truth))
     assert found.backbone.preprocess == sentences.backbone.preprocess
+    if features:
+        start = distil.fit(sentences, replace(TEXTS, epochs=1, lr=1e-9))
+        far = [
+            np.square(one - meant).mean() for one in (made_of, text_features(start.backbone, held))
+        ]
+        assert far[0] < far[1] / 3
 
 
 def test_unlabelled_texts_count(sentences):

@@ -31,7 +31,7 @@ from headstart.types import Backbone, Candidate, Epoch, Head, Modality
 if TYPE_CHECKING:
     from headstart.train import students
     from headstart.train.distilling import Student, Taught, Told
-    from headstart.train.settings import Group
+    from headstart.train.settings import Group, Trained
     from headstart.train.sources import Texts, Views
 
 _RATES: dict[Modality, float] = {"image": 1e-3, "text": 1e-4}
@@ -121,7 +121,6 @@ def fit(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: no student can be made of the teacher, or it cannot be trained.
     """
-    from headstart.train.distilling import Distillation
     from headstart.train.trainable import with_weights
 
     config, started = config or Config(), time.perf_counter()
@@ -129,59 +128,74 @@ def fit(
     learn = np.concatenate([learn, len(material.codes) + np.arange(len(material.spare))])
     lesson = _lesson(material, config, say)
     module, source, depth = _module(lesson, learn, config)
-    modality, score = lesson.base.modality, tuning.scoring(material.n_classes)
-    loss = Distillation(
-        material.n_classes,
-        config.temperature,
-        config.labels,
-        config.features,
-        float(lesson.told.features[0, learn].astype(np.float64).var(axis=0).mean()) or 1.0,
-        config.smoothing,
-    )
     spent = time.perf_counter() - started
-    trained = tuning.run(
-        module,
-        source,
-        learn,
-        material,
-        groups=_groups(module, config.head_factor or _HEAD[modality]),
-        loss=loss,
-        score=lambda outputs, targets: score(outputs[:, : loss.classes], targets[:, 0].astype(int)),
-        settings=tuning.settings_of(material, config, _RATES[modality], config.weight_decay, spent),
-        progress=progress,
-    )
+    trained = _trained(module, source, learn, material, config, spent, progress)
     for sentence in trained.notes:
         if say:
             say(sentence)
     outputs = trained.held_out
     if not len(outputs):  # no epoch fitted: the module is as it was
         outputs = tuning.outputs(module, source, material.held)
-    held_out = np.ascontiguousarray(outputs[:, : loss.classes])
+    held_out = np.ascontiguousarray(outputs[:, : material.n_classes])
+    base = replace(lesson.base, preprocess=lesson.student.preprocess)
     graph = with_weights(lesson.student.graph, dict(module.top.weights()))
-    backbone = tuning.shelved(replace(lesson.base, preprocess=lesson.student.preprocess), graph)
-    truth = material.codes[material.held]
+    backbone = tuning.shelved(base, graph)
+    score, truth = tuning.scoring(material.n_classes), material.codes[material.held]
+    chosen = {
+        **lesson.student.how,
+        "teacher": lesson.teacher.name,
+        "cost": _cost(lesson, backbone),
+        "depth": depth,
+        "epochs": len(trained.history),
+        "best": trained.best + 1,
+        "lr": config.lr or _RATES[base.modality],
+        "stopped": trained.stopped,
+        "spare": len(material.spare),
+        "score": score(held_out, truth),
+        "teacher_score": score(lesson.told.logits[0, material.held], truth),
+    }
     return Candidate(
         method="distil",
         head=module.head(),
         held_out=held_out,
-        chosen={
-            **lesson.student.how,
-            "teacher": lesson.teacher.name,
-            "cost": _cost(lesson, backbone),
-            "depth": depth,
-            "epochs": len(trained.history),
-            "best": trained.best + 1,
-            "lr": config.lr or _RATES[modality],
-            "stopped": trained.stopped,
-            "spare": len(material.spare),
-            "score": score(held_out, truth),
-            "teacher_score": score(lesson.told.logits[0, material.held], truth),
-        },
+        chosen=chosen,
         seconds=time.perf_counter() - started,
         held_out_rows=material.held,
         backbone=backbone,
         history=trained.history,
         notes=trained.notes,
+    )
+
+
+def _trained(
+    module: Student,
+    source: Taught,
+    learn: np.ndarray,
+    material: Material,
+    config: Config,
+    spent: float,
+    progress: Callable[[Epoch], None] | None,
+) -> Trained:
+    """The training; outputs and targets hold more than logits and codes."""
+    from headstart.train.distilling import Distillation
+
+    k, modality = material.n_classes, material.backbone.modality
+    score = tuning.scoring(k)
+    features = source.told.features[0, learn].astype(np.float64)
+    spread = float(features.var(axis=0).mean()) or 1.0
+    loss = Distillation(
+        k, config.temperature, config.labels, config.features, spread, config.smoothing
+    )
+    return tuning.run(
+        module,
+        source,
+        learn,
+        material,
+        groups=_groups(module, config.head_factor or _HEAD[modality]),
+        loss=loss,
+        score=lambda outputs, targets: score(outputs[:, :k], targets[:, 0].astype(np.int64)),
+        settings=tuning.settings_of(material, config, _RATES[modality], config.weight_decay, spent),
+        progress=progress,
     )
 
 

@@ -28,7 +28,7 @@ from headstart.train.trainable import Trainable
 from headstart.types import Head, Preprocess
 
 _STRENGTHS = 10.0 ** np.arange(-6.0, 3.0, 0.5)  # of the ridge, times the mean variance of a feature
-_ENOUGH = 20_000  # rows that a linear map is fitted to
+_ENOUGH = 10_000  # rows that a linear map is fitted to
 
 
 @dataclass(frozen=True)
