@@ -316,20 +316,34 @@ def test_a_smaller_student_comes_close_and_ships_what_it_says(taught):
     assert found.chosen["stopped"] == "done"
 
 
+def start_of(material):  # noqa: F811
+    """What a student says whose head is the linear map to the teacher's logits, and its graph."""
+    teacher, head = material.teacher
+    small = students.smaller(teacher, 0.25)
+    learn = [*material.inputs[:40], *material.spare]
+    inputs = [*learn, *material.inputs[40:]]
+    pixels = np.stack([image.prepare(one, small.preprocess.steps)[0] for one in inputs])
+    features = OrtEngine(small.graph.SerializeToString()).run({"pixels": pixels})["features"]
+    weight, bias = distilling.linear(features[: len(learn)], answers(teacher, head, learn))
+    return features[len(learn) :] @ weight + bias, small.graph
+
+
 def test_the_start_is_the_linear_map_to_the_teachers_logits(taught):
     found = distil.fit(taught, replace(CONFIG, epochs=1, lr=1e-9, cost=0.25))
-    teacher, head = taught.teacher
-    small = students.smaller(teacher, 0.25)
-    learn = [*taught.inputs[:40], *taught.spare]
-    pixels = [
-        image.prepare(one, small.preprocess.steps)[0] for one in [*learn, *taught.inputs[40:]]
-    ]
-    engine = OrtEngine(small.graph.SerializeToString())
-    features = engine.run({"pixels": np.stack(pixels)})["features"]
-    weight, bias = distilling.linear(features[: len(learn)], answers(teacher, head, learn))
-    np.testing.assert_allclose(
-        found.held_out, features[len(learn) :] @ weight + bias, atol=0.02, rtol=0.01
-    )
+    np.testing.assert_allclose(found.held_out, start_of(taught)[0], atol=0.02, rtol=0.01)
+
+
+def test_a_training_that_only_does_harm_leaves_the_start(taught):
+    found = distil.fit(taught, replace(CONFIG, epochs=1, lr=0.5, cost=0.25))
+    said, graph = start_of(taught)
+    assert found.chosen["best"] == 0
+    np.testing.assert_allclose(found.held_out, said, atol=0.02, rtol=0.01)
+    shipped = onnx.load(str(found.backbone.graph))
+    for one, other in zip(graph.graph.initializer, shipped.graph.initializer):
+        assert one.raw_data == other.raw_data
+    held = [taught.inputs[row] for row in taught.held]
+    logits = answers(found.backbone, found.head, held)
+    np.testing.assert_allclose(logits, found.held_out, atol=0.02, rtol=0.01)
 
 
 def test_inputs_without_labels_help(taught):
@@ -355,8 +369,9 @@ def test_spare_rows_and_rows_whose_code_is_missing_are_the_same(taught):
 
 
 def test_the_same_again_and_another_seed(taught):
-    config = replace(CONFIG, epochs=2, augment="standard", views=3)
+    config = replace(CONFIG, epochs=4, lr=3e-3, cost=0.25, features=0.0)
     one, other = distil.fit(taught, config), distil.fit(taught, config)
+    assert one.chosen["best"] > 0
     assert one.held_out.tobytes() == other.held_out.tobytes()
     assert one.head.weight.tobytes() == other.head.weight.tobytes()
     assert one.backbone.graph_id == other.backbone.graph_id
@@ -390,9 +405,10 @@ def test_labels_of_held_out_rows_teach_nothing(taught, config):
 
 
 def test_the_lower_layers_may_stay(taught):
-    found = distil.fit(taught, replace(CONFIG, depth=0.67, augment="light", views=3))
+    found = distil.fit(taught, replace(CONFIG, depth=0.67, epochs=6, lr=3e-3, cost=0.25))
+    assert found.chosen["best"] > 0
     assert found.chosen["depth"] == pytest.approx(2 / 3)
-    before = students.smaller(taught.teacher[0], CONFIG.cost).graph
+    before = students.smaller(taught.teacher[0], 0.25).graph
     after = onnx.load(str(found.backbone.graph))
     depth = students.layers(before).depth
     for one, other in zip(before.graph.initializer, after.graph.initializer):
@@ -517,17 +533,12 @@ def test_texts_are_learned_with_fewer_layers(sentences, features):
     assert found.chosen["score"] == pytest.approx(score_of(found.held_out, truth))
     assert found.chosen["teacher_score"] == pytest.approx(score_of(told, truth))
     assert found.backbone.preprocess == sentences.backbone.preprocess
-    if features:
-        start = distil.fit(sentences, replace(TEXTS, epochs=1, lr=1e-9))
-        far = [
-            np.square(one - meant).mean() for one in (made_of, text_features(start.backbone, held))
-        ]
-        assert far[0] < far[1] / 3
 
 
 def test_unlabelled_texts_count(sentences):
-    config = replace(TEXTS, epochs=2)
+    config = replace(TEXTS, epochs=2, lr=1e-4)
     one, other = distil.fit(sentences, config), distil.fit(replace(sentences, spare=()), config)
+    assert one.chosen["best"] > 0
     assert one.backbone.graph_id != other.backbone.graph_id
     again = distil.fit(sentences, config)
     assert again.backbone.graph_id == one.backbone.graph_id

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1412.6550). It can tell it of rows without a label too, an
 picture, as long as both see the same one (Beyer et al. 2022, https://arxiv.org/abs/2106.05237).
 
 The student begins where it agrees best with the teacher without any change of its weights: with the linear
-head that gives most nearly the teacher's logits.
+head that gives most nearly the teacher's logits. If no epoch has a lower held-out loss, it stays that.
 
 Imports torch inside its functions only.
 """
@@ -30,7 +30,7 @@ from headstart.types import Backbone, Candidate, Epoch, Head, Modality
 
 if TYPE_CHECKING:
     from headstart.train import students
-    from headstart.train.distilling import Student, Taught, Told
+    from headstart.train.distilling import Distillation, Student, Taught, Told
     from headstart.train.settings import Group, Trained
     from headstart.train.sources import Texts, Views
 
@@ -113,7 +113,8 @@ def fit(
 
     Returns:
         A candidate whose backbone is the student, with a preprocessing of its own. Its held-out logits are
-        those of the rows `material.held`. `chosen["cost"]` is the measured share of the teacher's time for
+        those of the rows `material.held`. `chosen["best"]` is the epoch that was kept, counted from 1; 0 is the
+        start. `chosen["cost"]` is the measured share of the teacher's time for
         an input, preparation not counted.
 
     Raises:
@@ -128,18 +129,19 @@ def fit(
     learn = np.concatenate([learn, len(material.codes) + np.arange(len(material.spare))])
     lesson = _lesson(material, config, say)
     module, source, depth = _module(lesson, learn, config)
+    loss = _loss(source, learn, config)
+    start = module.head(), tuning.outputs(module, source, material.held)
     spent = time.perf_counter() - started
-    trained = _trained(module, source, learn, material, config, spent, progress)
+    trained = _trained(module, source, learn, material, config, loss, spent, progress)
     for sentence in trained.notes:
         if say:
             say(sentence)
-    outputs = trained.held_out
-    if not len(outputs):  # no epoch fitted: the module is as it was
-        outputs = tuning.outputs(module, source, material.held)
+    better = _better(trained, start[1], source, material.held, loss)
+    head, outputs = (module.head(), trained.held_out) if better else start
     held_out = np.ascontiguousarray(outputs[:, : material.n_classes])
     base = replace(lesson.base, preprocess=lesson.student.preprocess)
-    graph = with_weights(lesson.student.graph, dict(module.top.weights()))
-    backbone = tuning.shelved(base, graph)
+    weights = dict(module.top.weights()) if better else {}
+    backbone = tuning.shelved(base, with_weights(lesson.student.graph, weights))
     score, truth = tuning.scoring(material.n_classes), material.codes[material.held]
     chosen = {
         **lesson.student.how,
@@ -147,7 +149,7 @@ def fit(
         "cost": _cost(lesson, backbone),
         "depth": depth,
         "epochs": len(trained.history),
-        "best": trained.best + 1,
+        "best": trained.best + 1 if better else 0,
         "lr": config.lr or _RATES[base.modality],
         "stopped": trained.stopped,
         "spare": len(material.spare),
@@ -156,7 +158,7 @@ def fit(
     }
     return Candidate(
         method="distil",
-        head=module.head(),
+        head=head,
         held_out=held_out,
         chosen=chosen,
         seconds=time.perf_counter() - started,
@@ -167,25 +169,34 @@ def fit(
     )
 
 
+def _loss(source: Taught, learn: np.ndarray, config: Config) -> Distillation:
+    """The loss, features measured by how much the teacher's differ from row to row."""
+    from headstart.train.distilling import Distillation
+
+    features = source.told.features[0, learn].astype(np.float64)
+    return Distillation(
+        source.told.logits.shape[2],
+        config.temperature,
+        config.labels,
+        config.features,
+        float(features.var(axis=0).mean()) or 1.0,
+        config.smoothing,
+    )
+
+
 def _trained(
     module: Student,
     source: Taught,
     learn: np.ndarray,
     material: Material,
     config: Config,
+    loss: Distillation,
     spent: float,
     progress: Callable[[Epoch], None] | None,
 ) -> Trained:
     """The training; outputs and targets hold more than logits and codes."""
-    from headstart.train.distilling import Distillation
-
     k, modality = material.n_classes, material.backbone.modality
     score = tuning.scoring(k)
-    features = source.told.features[0, learn].astype(np.float64)
-    spread = float(features.var(axis=0).mean()) or 1.0
-    loss = Distillation(
-        k, config.temperature, config.labels, config.features, spread, config.smoothing
-    )
     return tuning.run(
         module,
         source,
@@ -197,6 +208,19 @@ def _trained(
         settings=tuning.settings_of(material, config, _RATES[modality], config.weight_decay, spent),
         progress=progress,
     )
+
+
+def _better(
+    trained: Trained, start: np.ndarray, source: Taught, held: np.ndarray, loss: Distillation
+) -> bool:
+    """Whether an epoch has a lower held-out loss than the start, which is a good student itself."""
+    import torch
+
+    if not len(trained.held_out):  # no epoch fitted
+        return False
+    _, targets = source.batch(held, 0, 0, train=False)
+    losses = [loss(torch.from_numpy(one), targets).item() for one in (trained.held_out, start)]
+    return losses[0] < losses[1]
 
 
 def _lesson(material: Material, config: Config, say: Callable[[str], None] | None) -> _Lesson:
@@ -265,16 +289,15 @@ def _module(lesson: _Lesson, learn: np.ndarray, config: Config) -> tuple[Student
     """What is trained, what it is trained on, and the share of the student's layers that it is.
 
     The head begins as the linear map from the student's features to the teacher's logits. Features are
-    matched through a linear map as well, which is dropped in the end, unless both graphs have one origin.
+    matched through a linear map as well, which is dropped in the end; on smaller pictures the same weights
+    give features of another size, and to learn that first would cost more than it is worth.
     """
     from headstart.train import distilling, sources, trainable
 
     whole, match = lesson.student.graph, config.features > 0
     features = distilling.features_of(whole.SerializeToString(), lesson.seen, learn)
     head = Head(*distilling.linear(features, lesson.told.logits[0, learn]))
-    lift = None
-    if match and not lesson.student.how:
-        lift = distilling.linear(features, lesson.told.features[0, learn])
+    lift = distilling.linear(features, lesson.told.features[0, learn]) if match else None
     found = trainable.layers(whole)
     at, below = tuning.boundary(found, config.depth)
     inner: Views | Texts | sources.Between = lesson.seen
@@ -285,7 +308,7 @@ def _module(lesson: _Lesson, learn: np.ndarray, config: Config) -> tuple[Student
         views = len(lesson.told.logits)
         inner = sources.between(lesson.seen, halves.bottom.SerializeToString(), top.inputs, views)
     source = distilling.Taught(inner, lesson.codes, lesson.told, match)
-    module = distilling.Student(top, head, lift, match)
+    module = distilling.Student(top, head, lift)
     return module, source, 1 - below / found.products
 
 

@@ -126,21 +126,20 @@ class Distillation:
 
 
 class Student(nn.Module):
-    """Inputs -> logits (n, k), and where they are to be matched the features as the teacher's, (n, k + d).
+    """Inputs -> logits (n, k), and where they are to be matched features like the teacher's, (n, k + d).
 
     Args:
         top: gives features (n, c).
         head: where the head starts.
         lift: (c, d) and (d,): where the linear map from the student's features to the teacher's starts; None
-            where they are matched as they are.
-        match: give features besides.
+            where they are not to be matched.
     """
 
     def __init__(
-        self, top: Trainable, head: Head, lift: tuple[np.ndarray, np.ndarray] | None, match: bool
+        self, top: Trainable, head: Head, lift: tuple[np.ndarray, np.ndarray] | None = None
     ) -> None:
         super().__init__()
-        self.top, self.match = top, match
+        self.top = top
         self.weight, self.bias = _parameter(head.weight), _parameter(head.bias)
         self.lift = None if lift is None else _parameter(lift[0])
         self.lift_bias = None if lift is None else _parameter(lift[1])
@@ -149,11 +148,9 @@ class Student(nn.Module):
         """(n, k) or (n, k + d)."""
         features = self.top(*inputs)
         logits = features @ self.weight + self.bias
-        if not self.match:
+        if self.lift is None:
             return logits
-        if self.lift is not None:
-            features = features @ self.lift + self.lift_bias
-        return torch.cat([logits, features], dim=1)
+        return torch.cat([logits, features @ self.lift + self.lift_bias], dim=1)
 
     def head(self) -> Head:
         """The head as it is now."""

@@ -149,15 +149,12 @@ def fewer_blocks(model: ModelProto, preprocess: Preprocess, cost: float) -> Stud
     total = _weight(model)
     each = (total - _weight(without(model, found, []))) / count
     kept = min(range(count), key=lambda n: (abs(1 - (count - n) * each / total - cost), -n))
-    chosen = lowest(kept, count)
+    chosen = range(
+        kept
+    )  # the lowest ones: those above are made for what the teacher was trained on
     return Student(
         without(model, found, chosen), preprocess, {"layers": [0, *(1 + i for i in chosen)]}
     )
-
-
-def lowest(kept: int, count: int) -> list[int]:
-    """The lowest blocks of all."""
-    return list(range(min(kept, count)))
 
 
 def blocks(model: ModelProto) -> tuple[str, ...]:
