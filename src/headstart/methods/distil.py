@@ -122,6 +122,7 @@ def fit(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: no student can be made of the teacher, or it cannot be trained.
     """
+    from headstart.train import distilling
     from headstart.train.trainable import with_weights
 
     config, started = config or Config(), time.perf_counter()
@@ -141,8 +142,10 @@ def fit(
     held_out = np.ascontiguousarray(outputs[:, : material.n_classes])
     base = replace(lesson.base, preprocess=lesson.student.preprocess)
     weights = dict(module.top.weights()) if better else {}
-    backbone = tuning.shelved(base, with_weights(lesson.student.graph, weights))
-    score, truth = tuning.scoring(material.n_classes), material.codes[material.held]
+    graph = with_weights(lesson.student.graph, weights)
+    everything = np.arange(len(material.codes))
+    features = distilling.features_of(graph.SerializeToString(), lesson.seen, everything)
+    backbone = tuning.shelved(base, graph)
     chosen = {
         **lesson.student.how,
         "teacher": lesson.teacher.name,
@@ -153,9 +156,11 @@ def fit(
         "lr": config.lr or _RATES[base.modality],
         "stopped": trained.stopped,
         "spare": len(material.spare),
-        "score": score(held_out, truth),
-        "teacher_score": score(lesson.told.logits[0, material.held], truth),
     }
+    if len(material.held):
+        score, truth = tuning.scoring(material.n_classes), material.codes[material.held]
+        told = lesson.told.logits[0, material.held]
+        chosen |= {"score": score(held_out, truth), "teacher_score": score(told, truth)}
     return Candidate(
         method="distil",
         head=head,
@@ -164,6 +169,7 @@ def fit(
         seconds=time.perf_counter() - started,
         held_out_rows=material.held,
         backbone=backbone,
+        features=features,
         history=trained.history,
         notes=trained.notes,
     )
@@ -216,8 +222,10 @@ def _better(
     """Whether an epoch has a lower held-out loss than the start, which is a good student itself."""
     import torch
 
-    if not len(trained.held_out):  # no epoch fitted
+    if not trained.history:
         return False
+    if not len(held):  # it was found out before that the epochs are worth it
+        return True
     _, targets = source.batch(held, 0, 0, train=False)
     losses = [loss(torch.from_numpy(one), targets).item() for one in (trained.held_out, start)]
     return losses[0] < losses[1]
