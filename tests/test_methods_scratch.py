@@ -177,6 +177,17 @@ def test_a_recurrent_network_in_shorter_numbers(texts, network):
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+def test_a_text_network_is_never_cut_where_no_vector_stands_for_a_token(texts):
+    from headstart.methods import finetune
+
+    for network in ("textcnn", "lstm"):
+        backbone = networks.made(network, reader=texts.backbone)
+        head = Head(np.zeros((backbone.dim, 2), np.float32), np.zeros(2, np.float32))
+        given = replace(texts, backbone=backbone, head=head)
+        found = finetune.fit(given, finetune.Config(depth=0.1, epochs=1))
+        assert found.chosen["depth"] == 1.0
+
+
 def test_nothing_held_out(texts):
     with pytest.raises(DataError, match="0 held out"):
         scratch.fit(replace(texts, held=np.zeros(0, int)))
