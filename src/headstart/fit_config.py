@@ -132,6 +132,10 @@ class FitConfig:
         ),
     )
     curve: bool = field(default=True, metadata=note("what more labels would bring", flag=False))
+    track: str = field(
+        default="",
+        metadata=note("follow it in tensorboard, wandb, mlflow, trackio; several with commas"),
+    )
     seed: int = field(
         default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
     )
