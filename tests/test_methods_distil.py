@@ -32,7 +32,7 @@ from test_train_trainable import TOKENS, picture, run  # noqa: E402, F401  a fix
 
 pytestmark = pytest.mark.train
 
-CONFIG = distil.Config(epochs=3, lr=0.01, augment="none", cost=0.5, head_factor=1.0)
+CONFIG = distil.Config(depth=1.0, epochs=3, lr=0.01, augment="none", cost=0.5, head_factor=1.0)
 
 
 # ---- the loss
