@@ -125,7 +125,8 @@ def test_settings_that_are_left_open_suit_the_inputs():
         found = scratch.settled(scratch.Config(), modality)
         assert found.epochs > 0
         assert found.lr > 0
-        given = scratch.Config(epochs=3, lr=0.5, batch=7)
+        assert found.augment == "standard"
+        given = scratch.Config(epochs=3, lr=0.5, augment="light", batch=7)
         assert scratch.settled(given, modality) == given
     assert scratch.settled(scratch.Config(), "image").epochs > found.epochs
 

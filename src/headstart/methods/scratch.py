@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # measured on held-out training rows of trashnet and financial_phrasebank
 _RATES: dict[Modality, float] = {"image": 2e-3, "text": 2e-3}
+_AUGMENT = "standard"
 _EPOCHS: dict[Modality, int] = {"image": 40, "text": 10}
 _NETWORKS: dict[Modality, str] = {"image": "cnn", "text": "textcnn"}
 _AS_GIVEN = "given"
@@ -108,7 +109,7 @@ def fit(
 
 
 def settled(config: Config, modality: Modality) -> Config:
-    """The settings with what they leave open: learning rate, epochs; and all layers are trained.
+    """The settings with what they leave open: rate, epochs, augmentation; and all layers are trained.
 
     Args:
         config: settings.
@@ -119,6 +120,7 @@ def settled(config: Config, modality: Modality) -> Config:
         depth=1.0,
         lr=config.lr or _RATES[modality],
         epochs=config.epochs or _EPOCHS[modality],
+        augment=_AUGMENT if config.augment == "auto" else config.augment,
     )
 
 
