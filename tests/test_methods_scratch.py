@@ -120,6 +120,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(texts):
     assert one.backbone.graph_id != other.backbone.graph_id
 
 
+def test_settings_that_are_left_open_suit_the_inputs():
+    for modality in ("image", "text"):
+        found = scratch.settled(scratch.Config(), modality)
+        assert found.epochs > 0
+        assert found.lr > 0
+        assert found.augment == "standard"
+        given = scratch.Config(epochs=3, lr=0.5, augment="light", batch=7)
+        assert scratch.settled(given, modality) == given
+    assert scratch.settled(scratch.Config(), "image").epochs > found.epochs
+
+
 def test_what_it_starts_from(texts, pictures):
     tiny = texts.backbone
     assert scratch.start(tiny).name == "scratch:textcnn"
