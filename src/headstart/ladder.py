@@ -98,7 +98,7 @@ class Watch:
 
     Attributes:
         say: sentences.
-        epoch: method, epoch, epochs planned, seconds left.
+        epoch: method, epoch, epochs planned (0: the method knows), seconds left.
     """
 
     say: Callable[[str], None] = lambda sentence: None
@@ -340,7 +340,7 @@ class _Climb:
         planned = rung.config.epochs
 
         def progress(epoch: Epoch) -> None:
-            left = epoch.seconds / (epoch.epoch + 1) * (planned - epoch.epoch - 1)
+            left = epoch.seconds / (epoch.epoch + 1) * max(planned - epoch.epoch - 1, 0)
             if material.budget:
                 left = min(left, max(material.budget - epoch.seconds, 0.0))
             self.watch.epoch(rung.method, epoch, planned, left)
