@@ -221,7 +221,7 @@ def test_an_unsound_state_is_set_aside(cut: Path, spoil: Callable[[Path], None],
 def test_a_state_of_other_arguments_is_set_aside(cut: Path, other: dict[str, Any]) -> None:
     arguments = {"settings": PLAIN} | other
     _, trained = run(**arguments, folder=cut)
-    assert ["other arguments" in note for note in trained.notes] == [True]
+    assert ["other data" in note for note in trained.notes] == [True]
     assert trained.steps == 15
 
 
@@ -232,7 +232,7 @@ def test_another_number_of_threads_is_another_training(cut: Path) -> None:
         _, trained = run(PLAIN, folder=cut)
     finally:
         torch.set_num_threads(threads)
-    assert "other arguments" in trained.notes[0]
+    assert "other data" in trained.notes[0]
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
