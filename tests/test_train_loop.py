@@ -302,7 +302,7 @@ def test_a_loss_that_is_no_number_sends_it_back_with_a_tenth_of_the_rate(
 ) -> None:
     module, trained = run(settings, module=network(norm=True), source=Spoilt({12}, 1))
     assert len(trained.notes) == 1
-    assert "Epoch 2, step 12" in trained.notes[0]
+    assert "In epoch 3, at step 13, " in trained.notes[0]
     assert trained.stopped == "done"
     assert trained.steps == 20
     clean = run(settings, module=network(norm=True))[1]

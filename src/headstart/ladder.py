@@ -349,7 +349,7 @@ class _Climb:
             made: Candidate = TUNING.get(rung.method)(
                 material, rung.config, say=self.watch.say, progress=progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             if _begun(folder):
                 self.watch.say(
                     f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
