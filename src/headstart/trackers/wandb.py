@@ -45,6 +45,7 @@ class WeightsAndBiases:
         self._mode = mode()
         self._wandb: Any = wandb
         self._run: Any = None
+        self._known: set[str] = set()
 
     def start(self, name: str, settings: Mapping[str, Any]) -> None:
         """Begin the run; the settings are its config."""
@@ -63,14 +64,17 @@ class WeightsAndBiases:
             name=name,
             config=dict(settings),
             mode=self._mode,
+            dir=os.environ.get("WANDB_DIR") or str(Path.cwd()),  # it would remember an earlier one
             settings=quiet,
         )
 
     def epoch(self, method: str, epoch: Epoch) -> None:
         """METHOD/NAME over METHOD/epoch."""
         count = f"{method}/epoch"
-        self._run.define_metric(count, hidden=True)
-        self._run.define_metric(f"{method}/*", step_metric=count)
+        if method not in self._known:
+            self._known.add(method)
+            self._run.define_metric(count, hidden=True)
+            self._run.define_metric(f"{method}/*", step_metric=count)
         self._run.log({count: epoch.epoch, **values.of_epoch(method, epoch)})
 
     def end(self, metrics: Mapping[str, Metric], trials: Trials | None) -> None:
