@@ -188,7 +188,7 @@ def read_wandb(place):
 def read_mlflow(place):
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{(place / 'mlflow.db').as_posix()}")
     experiment = client.get_experiment_by_name("headstart")
     runs = {}
     ended = {"FINISHED": "done", "FAILED": "failed", "KILLED": "stopped", "RUNNING": "RUNNING"}
