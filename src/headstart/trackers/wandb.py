@@ -38,6 +38,8 @@ class WeightsAndBiases:
     """
 
     def __init__(self) -> None:
+        # what breaks in wandb is reported to its makers unless this says no
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             import wandb
         except ImportError:
