@@ -96,6 +96,19 @@ def test_messages_stay_in_sight_and_are_only_text(clock):
     assert "alert(2)" not in display.shown[-1]
 
 
+def test_at_the_end_the_bar_goes_and_the_messages_stay(clock):
+    display = Display()
+    progress = NotebookProgress(display)
+    progress("columns were guessed", 0, 0)
+    clock[0] += 30
+    progress("features", 1, 2)
+    progress.close()
+    assert " ".join(text(display.shown[-1]).split()) == "columns were guessed done in 30 s"
+    unused = Display()
+    NotebookProgress(unused).close()
+    assert unused.handles == 0
+
+
 def test_nowhere_but_in_a_kernel(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert for_here() is None

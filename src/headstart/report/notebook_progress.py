@@ -38,6 +38,7 @@ class NotebookProgress:
         self._done, self._total = 0, 0
         self._epoch: Any = None
         self._messages: list[str] = []
+        self._over = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show where the work is."""
@@ -64,6 +65,13 @@ class NotebookProgress:
         self._epoch = passed
         self._update(time.monotonic())
 
+    def close(self) -> None:
+        """The work is over: the messages stay, and how long it took takes the place of the bar."""
+        now = time.monotonic()
+        self._over = f"done in {duration(now - self._started)}"
+        if self._handle is not None:
+            self._update(now)
+
     def _update(self, now: float) -> None:
         self._shown = now
         html = self._html(now)
@@ -77,7 +85,9 @@ class NotebookProgress:
             Markup('<div style="{}">{}</div>').format(_QUIET, clip(one, 300))
             for one in self._messages
         ]
-        if self._epoch is not None:
+        if self._over:
+            lines.append(Markup("<div>{}</div>").format(self._over))
+        elif self._epoch is not None:
             passed = self._epoch
             share = (passed.epoch.epoch + 1) / max(passed.of, 1)
             lines.append(
