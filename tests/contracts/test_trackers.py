@@ -2,8 +2,11 @@
 
 import json
 import math
+import re
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,38 +122,65 @@ def read_tensorboard(place):
             tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
             for tag in events.Tags()["tensors"]
         }
-        lines = [line.strip("| ").split(" | ") for line in texts["settings"].splitlines()[2:]]
+        lines = [
+            re.split(r"(?<!\\) \| ", line.strip("| "))
+            for line in texts["settings"].splitlines()[2:]
+        ]
         final = {tag: found[0][1] for tag, found in series.items()}
         runs[folder.name] = (series, final, dict(lines), texts.get("kept"), texts["ended"])
     return runs
 
 
+def wandb_records(path):
+    """The records of a run file: LevelDB's log format behind seven bytes of wandb's own."""
+    data, at, parts = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # the rest of a block is too small for a header
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        if at + 7 + length > len(data):  # not yet written
+            return
+        parts += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
+def finished(path, kind):
+    """The records of a run; wandb's own process may still write the last of them."""
+    until = time.monotonic() + 30
+    while True:
+        records = [kind.FromString(data) for data in wandb_records(path)]
+        if any(one.HasField("exit") for one in records) or time.monotonic() > until:
+            return records
+        time.sleep(0.1)
+
+
+def named(items):
+    """Items of a record as name -> value; a name comes whole or in its parts."""
+    return {one.key or "/".join(one.nested_key): json.loads(one.value_json) for one in items}
+
+
 def read_wandb(place):
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
+    from wandb.proto.wandb_internal_pb2 import Record
 
     runs = {}
     for folder in sorted((place / "wandb").glob("offline-run-*")):
-        store = DataStore()
-        store.open_for_scan(str(next(folder.glob("*.wandb"))))
-        rows, final, settings, ended, name = [], {}, {}, None, ""
-        while (data := store.scan_data()) is not None:
-            record = wandb_internal_pb2.Record.FromString(data)
+        series, final, settings, ended, name = {}, {}, {}, None, ""
+        for record in finished(next(folder.glob("*.wandb")), Record):
             if record.HasField("run"):
                 name = record.run.display_name
-                for item in record.run.config.update:
-                    settings[item.key] = str(json.loads(item.value_json))
-            rows += [[record.history]] if record.HasField("history") else []
-            for item in record.summary.update:
-                final[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+                settings |= {k: str(v) for k, v in named(record.run.config.update).items()}
+            if record.HasField("history"):
+                row = named(record.history.item)
+                for key, value in row.items():
+                    count = row.get(key.partition("/")[0] + "/epoch")
+                    series.setdefault(key, []).append((count, value))
+            final |= named(record.summary.update)
             if record.HasField("exit"):
                 ended = {0: "done", 1: "failed", 130: "stopped"}[record.exit.exit_code]
-        series = {}
-        for (row,) in rows:
-            found = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in row.item}
-            for key, value in found.items():
-                epoch = found.get(key.partition("/")[0] + "/epoch")
-                series.setdefault(key, []).append((epoch, value))
         runs[name + folder.name] = (series, final, settings, final.get("kept"), ended)
     return runs
 
@@ -158,7 +188,7 @@ def read_wandb(place):
 def read_mlflow(place):
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{(place / 'mlflow.db').as_posix()}")
     experiment = client.get_experiment_by_name("headstart")
     runs = {}
     ended = {"FINISHED": "done", "FAILED": "failed", "KILLED": "stopped", "RUNNING": "RUNNING"}
@@ -183,7 +213,7 @@ def read_trackio(place):
 
     runs = {}
     for record in SQLiteStorage.get_run_records("headstart"):
-        key = {"run": record["name"], "run_id": record.get("id") or record.get("run_id")}
+        key = {"run": record["name"], "run_id": record["id"]}
         logs = SQLiteStorage.get_logs("headstart", **key)
         series, final = {}, {}
         for entry in logs:
@@ -192,7 +222,13 @@ def read_trackio(place):
                 series.setdefault(tag, []).append((entry["step"], value))
         config = SQLiteStorage.get_run_config("headstart", **key)
         settings = {k: str(v) for k, v in config.items()}
-        runs[record["name"]] = (series, final, settings, final.get("kept"), final.get("ended"))
+        runs[record["name"] + str(record["id"])] = (
+            series,
+            final,
+            settings,
+            final.get("kept"),
+            final.get("ended"),
+        )
     return runs
 
 

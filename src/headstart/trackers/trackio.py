@@ -3,8 +3,8 @@
 The database lies where trackio keeps it: in TRACKIO_DIR, or in the Hugging Face cache. TRACKIO_SPACE_ID
 and TRACKIO_SERVER_URL are respected.
 
-The package (MIT) weighs about 45 MB with what it brings, and is imported in 1 to 3 seconds. Today's release
-needs Pillow below 13.
+The package (MIT) weighs 33 MB with the 14 that it brings, and is imported in about three seconds. Its
+release 0.43 needs Pillow below 13.
 """
 
 from __future__ import annotations

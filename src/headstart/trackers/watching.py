@@ -120,7 +120,8 @@ def watching(
     Raises:
         HeadstartError: a name is unknown, or a package is not installed: before anything has begun.
     """
-    watched = Watched(progress, {one: TRACKERS.get(one)() for one in split_names(names)})
+    with _quietly():
+        watched = Watched(progress, {one: TRACKERS.get(one)() for one in split_names(names)})
     how: How = "failed"
     try:
         watched.start(name or "fit", settings)
