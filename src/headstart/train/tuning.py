@@ -172,7 +172,7 @@ def tune(
         },
         seconds=time.perf_counter() - started,
         held_out_rows=material.held,
-        backbone=_shelved(
+        backbone=shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
         features=features_of(ready),
@@ -181,10 +181,21 @@ def tune(
     )
 
 
-def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
+def prepared(
+    material: Material,
+    config: Common,
+    say: Callable[[str], None] | None = None,
+    other: Texts | None = None,
+) -> Ready:
     """The backbone cut at the wanted depth, and what its lower part makes of every row.
 
     What was made is kept in `material.prepared`: the next training on the same inputs finds it there.
+
+    Args:
+        material: what is to be learned from.
+        config: how much of the backbone is tuned, and from which views.
+        say: told what takes a while.
+        other: rows in place of the inputs; of these nothing is kept.
     """
     from headstart.train import sources, trainable
     from headstart.train.tuned import Tuned
@@ -192,7 +203,7 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
     graph = material.backbone.graph_id
     whole, found = _once(material, f"graph {graph}", lambda: _graph(material.backbone))
     at, below = boundary(found, config.depth)
-    rows = _source(material, config)
+    rows = other or source_of(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
         return Ready(whole, found, 0, whole, module, rows)
@@ -206,7 +217,8 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
         return sources.between(rows, bottom, top.inputs, config.views)
 
     told = [graph, at, config.views, config.augment, material.seed]
-    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets)
+    kept = run() if other else _once(material, f"kept {told}", run)
+    kept = replace(kept, targets=rows.targets)
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)
 
 
@@ -262,7 +274,8 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     return at, below
 
 
-def _source(material: Material, config: Common) -> Pictures | Texts:
+def source_of(material: Material, config: Common) -> Pictures | Texts:
+    """All inputs as rows, and what may happen to them."""
     from headstart.train import augment_images, sources
 
     backbone, codes = material.backbone, material.codes
@@ -328,7 +341,7 @@ def _logits(ready: Ready, held: np.ndarray) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def _shelved(backbone: Backbone, model: ModelProto) -> Backbone:
+def shelved(backbone: Backbone, model: ModelProto) -> Backbone:
     """The backbone with other weights, on the shelf of graphs."""
     graph = model.SerializeToString()
     tokenizer = None if backbone.tokenizer is None else backbone.tokenizer.read_text("utf-8")

@@ -1,0 +1,221 @@
+"""Few-label tuning by pairs of rows (SetFit's idea; Tunstall et al. 2022, arXiv:2209.11055).
+
+A handful of labels makes few rows but many pairs: two rows agree or they do not. The backbone is tuned so that
+rows of one class come together and others part, by a supervised contrastive loss in batches that are balanced
+over the classes; then a linear head is solved on the tuned features. There is no list of pairs.
+
+A row whose class has no other row is paired with another view of itself, which says less: of a picture, another
+augmentation; of a text, one with words left out.
+
+Imports torch inside its functions only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from headstart.config import note
+from headstart.errors import DataError
+from headstart.train import tuning
+from headstart.train.material import Material
+from headstart.types import Candidate, Epoch, Modality
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.train.pairs import Pairs
+    from headstart.train.settings import Loss, Trained
+    from headstart.train.tuning import Ready
+
+_RATES: dict[Modality, float] = {"image": 1e-3, "text": 1e-4}
+_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
+_UNUSED = "has no part in this method"
+
+
+@dataclass(frozen=True)
+class Config(tuning.Common):
+    """Settings of tuning by pairs."""
+
+    epochs: int = field(default=40, metadata=note("epochs at most", low=1, high=10_000))
+    steps: int = field(default=120, metadata=note("steps at most", low=1, high=1_000_000))
+    batch: int = field(default=32, metadata=note("rows a step, views counted", low=2, high=65_536))
+    loss: Literal["prototypes", "rows"] = field(
+        default="prototypes",
+        metadata=note(
+            "what a row is compared with: a prototype of each class, or the other rows of its batch",
+            choices=("prototypes", "rows"),
+        ),
+    )
+    temperature: float = field(
+        default=0.1,
+        metadata=note(
+            "of the cosines: the lower, the more the nearest rows count", low=0.01, high=10.0
+        ),
+    )
+    penalty: float = field(default=0.1, metadata=note("L2 penalty of the head", low=1e-6, high=1e6))
+    views: int = field(default=8, metadata=tuning.VIEWS)
+    smoothing: float = field(default=0.0, metadata=note(_UNUSED, low=0.0, high=0.0))
+    patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
+
+
+def fit(
+    material: Material,
+    config: Config | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Candidate:
+    """Tune the upper layers of a backbone by pairs, and solve a head on its features.
+
+    The rows that are held out take no part, neither in the tuning nor in the head that answers them; the
+    head that is handed back is solved on all rows.
+
+    Args:
+        material: what to learn from.
+        config: settings.
+        say: told what takes a while, and what was noticed.
+        progress: told of every epoch.
+
+    Returns:
+        A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
+        those of the rows `material.held`.
+
+    Raises:
+        DataError: there is no row to learn from.
+        BackboneError: the backbone's graph cannot be trained.
+    """
+    from headstart.train.heads import solved
+    from headstart.train.trainable import with_weights
+
+    started = time.perf_counter()
+    config = config or Config()
+    n, k, codes = len(material.codes), material.n_classes, material.codes
+    learn = np.setdiff1d(np.arange(n), material.held)
+    if not len(learn):
+        raise DataError(
+            "There is no row to learn from that is not held out.",
+            fix="label more rows, or take --method probe",
+        )
+    ready, source, lonely = _ready(material, config, learn, say)
+    trained = _trained(ready, source, material, config, learn, started, progress)
+    notes = (*lonely, *trained.notes)
+    for sentence in notes:
+        if say:
+            say(sentence)
+    features = tuning.features_of(ready)[:n]
+    judge = solved(features[learn], codes[learn], k, [config.penalty]).head
+    held_out = features[material.held] @ judge.weight + judge.bias
+    return Candidate(
+        method="contrastive",
+        head=solved(features, codes, k, [config.penalty]).head,
+        held_out=held_out.astype(np.float32),
+        chosen={
+            "depth": 1 - ready.below / ready.layers.products,
+            "epochs": len(trained.history),
+            "best": trained.best + 1,
+            "lr": config.lr or _RATES[material.backbone.modality],
+            "penalty": config.penalty,
+            "stopped": trained.stopped,
+        },
+        seconds=time.perf_counter() - started,
+        held_out_rows=material.held,
+        backbone=tuning.shelved(
+            material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
+        ),
+        features=features,
+        history=trained.history,
+        notes=notes,
+    )
+
+
+def _ready(
+    material: Material, config: Config, learn: np.ndarray, say: Callable[[str], None] | None
+) -> tuple[Ready, Pairs, tuple[str, ...]]:
+    """The backbone, the batches it is tuned on, and a note where rows have no partner."""
+    from headstart.train import pairs
+    from headstart.train.sources import Texts
+
+    there = np.unique(material.codes[learn])  # a class may be among the held-out rows alone
+    labels = material.codes[:, None] == there  # (n, classes)
+    image = material.backbone.modality == "image"
+    lonely = pairs.alone(labels, learn)
+    other, twins = None, None
+    if len(lonely) and not image:
+        plain = tuning.source_of(material, config)
+        assert isinstance(plain, Texts)
+        assert material.backbone.tokenizer is not None
+        special = pairs.special_tokens(material.backbone.tokenizer.read_bytes())
+        other, twins = pairs.with_twins(plain, lonely, special, material.seed)
+    ready = tuning.prepared(material, config, say, other)
+    drawn = pairs.sampler(
+        labels, learn, config.batch // 2 if image else config.batch, material.seed
+    )
+    source = pairs.Pairs(ready.source, labels, drawn, doubled=image, twins=twins)
+    return ready, source, (_lonely(len(lonely), image),) if len(lonely) else ()
+
+
+def _lonely(count: int, image: bool) -> str:
+    who = "1 row has" if count == 1 else f"{count:,} rows have"
+    view = "in another augmented view" if image else "with words left out"
+    return (
+        f"{who} no other row of the same class: such a row is paired with itself {view}, which"
+        " teaches little. A second labelled row of each class would help most."
+    )
+
+
+def _trained(
+    ready: Ready,
+    source: Pairs,
+    material: Material,
+    config: Config,
+    learn: np.ndarray,
+    started: float,
+    progress: Callable[[Epoch], None] | None,
+) -> Trained:
+    """The tuning. How long it goes on is fixed beforehand: few held-out rows could not say."""
+    from headstart.train.contrast import ToPrototypes, ToRows
+    from headstart.train.loop import train
+    from headstart.train.order import steps_per_epoch
+    from headstart.train.prototypes import Prototypes, means
+    from headstart.train.settings import Group, Settings
+
+    top = ready.module.top
+    names = tuple(f"graph.{name}" for name in top.origin)
+    module: nn.Module = top
+    loss: Loss = ToRows(config.temperature)
+    if config.loss == "prototypes":
+        start = means(tuning.features_of(ready)[learn], source.labels[learn])
+        module, loss = Prototypes(top, start, config.temperature), ToPrototypes()
+        names = ("prototypes", *(f"top.{name}" for name in names))
+    modality = material.backbone.modality
+    spent = time.perf_counter() - started
+    each = steps_per_epoch(len(learn), config.batch)
+    settings = Settings(
+        lr=config.lr or _RATES[modality],
+        weight_decay=0.0,
+        epochs=max(1, min(config.epochs, -(-config.steps // each))),
+        batch=config.batch,
+        clip=1.0,
+        seed=material.seed,
+        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
+        precision="auto" if material.budget else "float32",
+        channels_last=modality == "image",
+    )
+    return train(
+        module,
+        source,
+        learn,
+        np.empty(0, np.int64),
+        groups=[Group(names, decay=False)],
+        loss=loss,
+        score=lambda features, labels: 0.0,
+        settings=settings,
+        folder=material.folder,
+        progress=progress,
+        classes=material.codes[learn],
+    )
