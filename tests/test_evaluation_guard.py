@@ -77,6 +77,61 @@ def test_within_noise_the_simplest_is_kept_and_it_is_said():
     assert found.tried[1].to_json()["beyond_noise"] is False
 
 
+def soft(truth, strength, rng, k=3):
+    """Logits that know the truth so well, with noise of their own."""
+    return rng.normal(size=(len(truth), k)) + strength * np.eye(k)[truth]
+
+
+def test_the_gain_is_the_log_loss_of_scikit_learn_at_the_best_temperature():
+    sk = pytest.importorskip("sklearn.metrics")
+    optimize = pytest.importorskip("scipy.optimize")
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 3, 200)
+    logits = [soft(truth, strength, rng) for strength in (1.0, 3.0)]
+    found = guard(truth, [Entry(str(i), z, 1.0) for i, z in enumerate(logits)], rng)
+
+    def least(z):
+        def loss(log_b):
+            p = np.exp(np.exp(log_b) * z)
+            return sk.log_loss(truth, p / p.sum(axis=1, keepdims=True))
+
+        return optimize.minimize_scalar(loss, bounds=(-4, 4), method="bounded").fun
+
+    gain = found.tried[1].gain
+    assert gain.value == pytest.approx(least(logits[0]) - least(logits[1]), abs=1e-4)
+    assert gain.low < gain.value < gain.high
+    assert found.tried[0].gain.value == 0
+
+
+def test_better_probabilities_count_where_the_answers_are_as_good():
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 3, 120)
+    told = noisy(truth, 0.3, rng)
+    plain = 2.0 * np.eye(3)[told]
+    knowing = plain * np.where(told == truth, 3.0, 0.5)[:, None]  # sure where it is right
+    found = guard(truth, [Entry("probe", plain, 1.0), Entry("other", knowing, 9.0)], rng)
+    assert found.kept == "other"
+    assert found.tried[1].lead.value == 0
+    assert found.tried[1].p_gain < 0.01 < found.tried[1].p
+    worse = knowing.copy()
+    right = np.flatnonzero(told == truth)[:5]
+    worse[right] = np.eye(3)[(truth[right] + 1) % 3] * 0.1  # but five answers fewer are right
+    found = guard(truth, [Entry("probe", plain, 1.0), Entry("other", worse, 9.0)], rng)
+    assert found.tried[1].p_gain < 0.01
+    assert found.kept == "probe"
+
+
+def test_equally_good_probabilities_are_seldom_kept(monkeypatch):
+    monkeypatch.setattr(room, "_DRAWS", 500)
+    kept = 0
+    for seed in range(200):
+        rng = np.random.default_rng([seed, 7])
+        truth = rng.integers(0, 3, 120)
+        entries = [Entry(name, soft(truth, 1.0, rng), 1.0) for name in ("probe", "a", "b")]
+        kept += guard(truth, entries, rng).kept != "probe"
+    assert kept / 200 < LEVEL + 0.04
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.permutations(range(3)))
 def test_names_of_classes_do_not_matter(seed, order):

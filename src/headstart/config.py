@@ -84,8 +84,9 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str, errors: list[st
         name = key.replace("-", "_")
         if name not in fields:
             close = suggestion(name, list(fields)).partition("?")[0]
+            there = f" There are: {', '.join(fields)}" if prefix else ""  # no flag names these
             errors.append(
-                f"{prefix}{key}: there is no such setting{f'; {close}?' if close else ''}"
+                f"{prefix}{key}: there is no such setting{f'; {close}?' if close else '.'}{there}"
             )
         elif dataclasses.is_dataclass(hints[name]):
             if isinstance(value, Mapping):
@@ -154,6 +155,14 @@ def seconds(text: str, name: str = "budget") -> float:
     if found["plain"]:
         return float(found["plain"])
     return sum(float(found[unit] or 0) * many for unit, many in _UNITS.items())
+
+
+def read_value(text: str) -> Any:
+    """A value as TOML reads it ("0.25", "true", "[1, 2]"); a text where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from headstart.evaluation.guard import Entry, guard
 from headstart.hashing import hash_json, hash_parts
 from headstart.methods import TUNING
 from headstart.scores import Trial, Trials
-from headstart.train.costs import Cost, measured
+from headstart.train.costs import measured
 from headstart.train.material import Material
 from headstart.train.tuning import Common
 from headstart.types import Backbone, Candidate, Epoch, Head, Input
@@ -32,11 +32,11 @@ from headstart.types import Backbone, Candidate, Epoch, Head, Input
 FEW = 32
 """Rows a class, on average: with fewer, pairs of rows are learned from first."""
 
-_HELD = 150  # rows: with fewer in a fold, further folds are held out in turn
+_HELD = 100  # rows: with fewer in a fold, further folds are held out in turn
 _EPOCHS = 3  # that have to fit, or a method is not begun
 _AGAIN = 1.3  # a training on all rows takes so many times the one on four fifths
 _SPARE = 0.97  # of the time left is planned with
-_SHALLOW = (0.25, 0.1)  # shares of the layers that are tried where the wanted one takes too long
+_SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
 
 @dataclass(frozen=True)
@@ -181,22 +181,24 @@ def climb(
         HeadstartError: the method that was asked for cannot be had.
     """
     climb = _Climb(ground, watch or Watch(), asked)
-    if not held_out_parts(ground.folds):
+    if not climb.parts:
         return climb.unjudged(rungs)
     return climb.judged(rungs)
 
 
-def held_out_parts(folds: np.ndarray) -> list[np.ndarray]:
+def held_out_parts(folds: np.ndarray, judged: np.ndarray | None = None) -> list[np.ndarray]:
     """Rows that are held out together: as many folds as give rows enough to judge by.
 
     Args:
         folds: (n,) fold of each row; -1 is never held out.
+        judged: rows that the probe was judged on, where they are not all of a fold.
     """
     parts: list[np.ndarray] = []
     for fold in range(int(folds.max(initial=-1)) + 1):
         if sum(map(len, parts)) >= _HELD:
             break
-        parts.append(np.flatnonzero(folds == fold))
+        part = np.flatnonzero(folds == fold)
+        parts.append(part if judged is None else np.intersect1d(part, judged))
     return [part for part in parts if len(part)]
 
 
@@ -223,7 +225,7 @@ class _Climb:
 
     def __init__(self, ground: Ground, watch: Watch, asked: bool) -> None:
         self.ground, self.watch, self.asked = ground, watch, asked
-        self.parts = held_out_parts(ground.folds)
+        self.parts = held_out_parts(ground.folds, ground.probe.held_out_rows)
         self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
@@ -280,17 +282,17 @@ class _Climb:
         ground, part = self.ground, self.parts[0]
         if ground.until is None:
             return rung, ""
-        cost, left = Cost(0.0, 0.0, 0.0), 0.0
-        for depth in (rung.config.depth, *(() if rung.fixed else _SHALLOW)):
-            config = replace(rung.config, depth=min(depth, rung.config.depth))
-            other = replace(rung, config=config)
-            if _begun(self._folder(other, part)):
-                return other, ""  # a fit that was cut off goes on
-            cost = measured(self._material(part, self.heads[0], 0.0, None), config)
-            left = self._left(cost.answer)
-            epochs = 1 if rung.fixed else min(_EPOCHS, config.epochs) * (len(self.parts) + _AGAIN)
-            if cost.prepare + epochs * cost.epoch <= left:
-                return other, ""
+        shares = (1.0,) if rung.fixed else (1.0, *_SHALLOWER)
+        ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
+        for config in ways:
+            if _begun(self._folder(replace(rung, config=config), part)):
+                return replace(rung, config=config), ""  # a fit that was cut off goes on
+        cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
+        left = self._left(cost.answer)
+        epochs = 1 if rung.fixed else min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
+        for config, share in zip(ways, shares):
+            if cost.prepare + epochs * cost.at(share).epoch <= left:
+                return replace(rung, config=config), ""
         return rung, (
             f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
             f" {max(left, 0):.0f} s left"
@@ -341,9 +343,16 @@ class _Climb:
                 left = min(left, max(material.budget - epoch.seconds, 0.0))
             self.watch.epoch(rung.method, epoch, planned, left)
 
-        made: Candidate = TUNING.get(rung.method)(
-            material, rung.config, say=self.watch.say, progress=progress
-        )
+        try:
+            made: Candidate = TUNING.get(rung.method)(
+                material, rung.config, say=self.watch.say, progress=progress
+            )
+        except KeyboardInterrupt:
+            if _begun(folder):
+                self.watch.say(
+                    f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
+                )
+            raise
         return made
 
     def _left(self, answer: float = 0.0) -> float:

@@ -148,7 +148,10 @@ class Trial:
         lead: the score minus that of the simplest candidate, with a 95 % interval of the paired difference;
             None where it was not tried.
         p: one-sided, of "it is no better than the simplest"; 1 for that one itself.
-        beyond: whether its lead is beyond noise.
+        gain: by how much its log loss, after its own temperature, is lower than that of the simplest, with
+            a 95 % interval; None where it was not tried.
+        p_gain: one-sided, of "its log loss is no lower"; 1 for the simplest itself.
+        beyond: whether it leads beyond noise, in the score or, with a score no lower, in log loss.
         note: why it was not tried, or what was noticed on the way; a sentence, empty where there is nothing.
         chosen: settings it was made with, as of `Candidate.chosen`.
         history: of its training; empty for a method that trains nothing.
@@ -159,6 +162,8 @@ class Trial:
     score: Metric | None = None
     lead: Metric | None = None
     p: float = 1.0
+    gain: Metric | None = None
+    p_gain: float = 1.0
     beyond: bool = False
     note: str = ""
     chosen: Mapping[str, Any] = field(default_factory=dict)
@@ -172,6 +177,8 @@ class Trial:
             "score": self.score and self.score.to_json(),
             "lead": self.lead and self.lead.to_json(),
             "p": self.p,
+            "gain": self.gain and self.gain.to_json(),
+            "p_gain": self.p_gain,
             "beyond_noise": self.beyond,
             "note": self.note,
             "chosen": dict(self.chosen),

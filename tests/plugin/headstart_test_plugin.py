@@ -18,7 +18,7 @@ TEXT_STEPS = ({"step": "tokenize", "max_length": 32},)
 
 def load(name, *, offline=False, say=None):
     kept = shelf.take(f"tiny:{name}")
-    return kept or {"image": _image, "text": _text}[name]()
+    return kept or {"image": _image, "text": _text, "net": _net}[name]()
 
 
 def _image():
@@ -40,6 +40,39 @@ def _image():
     return shelf.keep(
         "tiny:image", graph=_model(graph), name="tiny:image", modality="image", dim=192,
         licence="CC0-1.0", sha256="0" * 64, preprocess=Preprocess("image", IMAGE_STEPS),
+    )  # fmt: skip
+
+
+def _net():
+    """Three convolutions with random weights, that can be trained: pixels (n, 32, 32, 3) -> (n, 24)."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["nchw", "scale"], ["at0"]),
+    ]
+    weights = [numpy_helper.from_array(np.float32([1 / 255]), "scale")]
+    for i, (before, after) in enumerate([(3, 8), (8, 16), (16, 24)]):
+        kernel = rng.normal(0, (2 / (9 * before)) ** 0.5, (after, before, 3, 3))
+        weights.append(numpy_helper.from_array(kernel.astype(np.float32), f"w{i}"))
+        nodes += [
+            helper.make_node("Conv", [f"at{i}", f"w{i}"], [f"c{i}"], strides=[2, 2], pads=[1] * 4),
+            helper.make_node("Relu", [f"c{i}"], [f"at{i + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("GlobalAveragePool", ["at3"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", 32, 32, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 24])],
+        weights,
+    )
+    return shelf.keep(
+        "tiny:net", graph=_model(graph), name="tiny:net", modality="image", dim=24, licence="CC0-1.0",
+        sha256="2" * 64, preprocess=Preprocess("image", IMAGE_STEPS),
     )  # fmt: skip
 
 

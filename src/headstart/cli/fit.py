@@ -11,7 +11,7 @@ import typer
 
 from headstart import api
 from headstart.cli.evaluate import measured
-from headstart.cli.flags import add_flags
+from headstart.cli.flags import add_flags, with_set
 from headstart.cli.show import Progress, command, finish, result, result_json, say
 from headstart.fit_config import FitConfig
 from headstart.manifest import atomic_write
@@ -38,6 +38,14 @@ def _fit(
         Optional[str],  # noqa: UP045
         typer.Option(help="a TOML file with these settings; flags win over it"),
     ] = None,
+    set: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="a setting of a method, as in the TOML file, e.g. finetune.depth=0.25; may be repeated",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="exit status 3 if any input was skipped")
     ] = False,
@@ -52,7 +60,7 @@ def _fit(
     Example: headstart fit photos/ --test photos_test/ --out waste.headstart
     """
     target = Path(out) if out else Path(_name(data) + ".headstart")
-    chosen = api.configure(config, settings)
+    chosen = api.configure(config, with_set(settings, set or []))
     with Progress(quiet) as progress:
         model = api.fit(data, test, out=target, progress=progress, config=chosen)
     report = target.with_name(f"{_stem(target)}.report.html")

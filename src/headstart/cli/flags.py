@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
+
+from headstart.config import read_value
+from headstart.errors import ConfigError
 
 
 def add_flags(function: Callable[..., None], cls: type) -> Callable[..., None]:
@@ -42,6 +45,32 @@ def add_flags(function: Callable[..., None], cls: type) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(own + flags)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in own + flags}
     return command
+
+
+def with_set(settings: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """Settings, and those of `--set NAME=VALUE` within them: finetune.depth=0.25.
+
+    Args:
+        settings: of the other flags, nested.
+        given: as typed; a value is read as TOML reads it, and as a text where that is none.
+
+    Raises:
+        ConfigError: there is no "=" in it.
+    """
+    made = dict(settings)
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip()):
+            raise ConfigError(
+                f"--set {text!r} is not a setting.", fix="write --set finetune.depth=0.25"
+            )
+        *places, last = (part.strip().replace("-", "_") for part in name.split("."))
+        inner = made
+        for place in places:
+            inner[place] = dict(inner.get(place, {}))
+            inner = inner[place]
+        inner[last] = read_value(value.strip())
+    return made
 
 
 def _flags(

@@ -3,8 +3,13 @@
 All candidates answer the same held-out rows. The score is the mean of accuracy and macro-F1, so that neither
 the frequent classes nor the rare ones decide alone. A candidate's lead is judged by a paired bootstrap over
 the rows (Efron 1979; Berg-Kirkpatrick et al. 2012), and as several candidates have several chances to be
-lucky, the level is shared among them (Bonferroni). Of those that lead beyond noise the best is kept, unless a
-cheaper one is within noise of it.
+lucky, the level is shared among them (Bonferroni).
+
+On a few hundred rows a gain of some points is within the noise of counting right answers, while the
+probabilities, which say more than right or wrong, may have become better without doubt. So a candidate also
+leads where its log loss is lower by more than noise, each after its own temperature, and its score is no
+lower. Both looks share the level. Of those that lead the best is kept, unless a cheaper one is within noise
+of it.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.metrics import temperature
 from headstart.scores import Metric, Trial, Trials
 
 LEVEL = 0.05
@@ -57,17 +63,21 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
     said = np.stack([one.logits.argmax(axis=1) for one in entries])  # (e, m)
     cells, counts = np.unique(np.vstack([truth, said]), axis=1, return_counts=True)
     drawn = rng.multinomial(len(truth), counts / len(truth), size=_DRAWS)  # (draws, cells)
-    level = LEVEL / max(len(entries) - 1, 1)
-    here = [_scores(cells[0], one, counts[None], k)[0] for one in cells[1:]]
+    level = LEVEL / max(2 * (len(entries) - 1), 1)  # two looks at each
+    losses = [_losses(one.logits, truth) for one in entries]
+    here = [float(_scores(cells[0], one, counts[None], k)[0]) for one in cells[1:]]
     there = [_scores(cells[0], one, drawn, k) for one in cells[1:]]
     tried: list[Trial] = []
-    for entry, value, draws in zip(entries, here, there):
+    for entry, value, draws, loss in zip(entries, here, there, losses):
         leads = draws - there[0]
         p = _p(leads) if tried else 1.0
         lead = Metric(value - here[0], *_middle(leads))
         score = Metric(value, *_middle(draws))
-        beyond = p < level and lead.value > 0
-        tried.append(Trial(entry.method, entry.seconds, score, lead, p, beyond))
+        gains = _means(losses[0] - loss, rng)
+        p_loss = _p(gains) if tried else 1.0
+        gain = Metric(float((losses[0] - loss).mean()), *_middle(gains))
+        beyond = (p < level and lead.value > 0) or (p_loss < level and lead.value >= 0)
+        tried.append(Trial(entry.method, entry.seconds, score, lead, p, gain, p_loss, beyond))
     return Trials(tried[_keep(tried, here, there, level)].method, tuple(tried), len(truth))
 
 
@@ -84,6 +94,22 @@ def _keep(
         if tried[place].seconds < tried[best].seconds and _p(there[best] - there[place]) >= level:
             return place
     return best
+
+
+def _losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(m,) log loss of each row, after the temperature that suits all of them best."""
+    z = logits.astype(np.float64) / temperature(logits, truth)[0]
+    z -= z.max(axis=1, keepdims=True)
+    picked = z[np.arange(len(z)), truth]
+    found: np.ndarray = np.log(np.exp(z).sum(axis=1)) - picked
+    return found
+
+
+def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(draws,) means of rows that are drawn with replacement."""
+    m, part = len(values), 100
+    drawn = [values[rng.integers(0, m, (part, m))].mean(axis=1) for _ in range(_DRAWS // part)]
+    return np.concatenate(drawn)
 
 
 def _p(leads: np.ndarray) -> float:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from headstart.train.settings import Loss, Trained
     from headstart.train.tuning import Ready
 
-_RATES: dict[Modality, float] = {"image": 1e-3, "text": 1e-4}
-_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
+# measured on training rows of financial_phrasebank and clinc150
+_RATES: dict[Modality, float] = {"image": 1e-3, "text": 5e-5}
 _UNUSED = "has no part in this method"
 
 
@@ -41,9 +41,9 @@ _UNUSED = "has no part in this method"
 class Config(tuning.Common):
     """Settings of tuning by pairs."""
 
-    epochs: int = field(default=40, metadata=note("epochs at most", low=1, high=10_000))
-    steps: int = field(default=120, metadata=note("steps at most", low=1, high=1_000_000))
-    batch: int = field(default=32, metadata=note("rows a step, views counted", low=2, high=65_536))
+    epochs: int = field(default=20, metadata=note("epochs at most", low=1, high=10_000))
+    steps: int = field(default=60, metadata=note("steps at most", low=1, high=1_000_000))
+    batch: int = field(default=64, metadata=note("rows a step, views counted", low=2, high=65_536))
     loss: Literal["prototypes", "rows"] = field(
         default="prototypes",
         metadata=note(

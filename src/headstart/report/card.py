@@ -11,6 +11,8 @@ from typing import Any
 from headstart.report.advice import advice, bundle_name, python_example
 from headstart.report.content import Report
 from headstart.report.findings_view import ordered
+from headstart.report.trials_view import Row, tried
+from headstart.report.trials_words import called, compared
 from headstart.report.trust_words import calibrated, rules, sentences, withholds
 from headstart.report.view import protocol, verdict, warnings
 from headstart.report.words import LOSSES, Words, clip, visible
@@ -33,6 +35,7 @@ def model_card(report: Report) -> str:
         _front_matter(report),
         _intro(report, w),
         _data(report, w),
+        _tried(report, w),
         _scores(report, w),
         _per_class(report, w),
         _limits(report, w),
@@ -142,7 +145,8 @@ def _intro(report: Report, w: Words) -> str:
 def _method(report: Report, w: Words) -> str:
     if report.method == "probe":
         return "a linear head (logistic regression) on frozen features"
-    return f"the method {text(report.method)}"
+    known = w.has(f"method.short.{report.method}")
+    return called(report.method, w) if known else f"the method {text(report.method)}"
 
 
 def _data(report: Report, w: Words) -> str:
@@ -173,6 +177,36 @@ def _finding(finding: Finding, n: int, w: Words) -> str:
     stop = "" if finding.fix.endswith((".", "?", "!")) else "."
     fix = f" {text(w.capital(finding.fix), 300)}{stop}" if finding.fix else ""
     return f"- {text(finding.message, 400)}{counted}{fix}"
+
+
+def _tried(report: Report, w: Words) -> str:
+    """What was tried, as a table, and what is kept; empty where nothing was compared."""
+    trials, seen = compared(report.evaluation), tried(report.evaluation, w)
+    if trials is None or seen is None:
+        return ""
+    lines = ["## What was tried", "", text(seen.decided, 600)]
+    if seen.rows:
+        lines += [
+            "",
+            f"| Method | Score (%) | Lead over {text(seen.first)} (points) | p | Cost |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        lines += [f"| {' | '.join(_cells(row))} |" for row in seen.rows]
+        lines += ["", text(w("card.tried", n=trials.rows), 400)]
+    noted = [one for one in seen.told if one.note[0]]
+    lines += (
+        ["", *(f"- {text(one.name)}: {text(one.note[0], 600)}" for one in noted)] if noted else []
+    )
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> list[str]:
+    """One candidate of the table."""
+    title = text(row.name) + (" (kept)" if row.kept else "")
+    score = f"{row.score} ({row.interval})" if row.score else "not tried"
+    lead = f"{row.lead} ({row.bounds})" if row.lead else ""
+    cost = f"{row.cost} ({row.times})" if row.times else row.cost
+    return [title, score, lead, row.p.replace("<", "&lt;"), cost]
 
 
 def _scores(report: Report, w: Words) -> str:

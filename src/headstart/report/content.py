@@ -18,6 +18,7 @@ from headstart.report.kept import (
     plain,
     texts,
 )
+from headstart.report.kept_trials import thinned
 from headstart.report.kept_trust import decision_from, decision_json
 from headstart.report.mistakes import Mistake
 from headstart.scores import Evaluation
@@ -281,7 +282,7 @@ def build(
 def shortened(report: Report, characters: int = 250_000) -> Report:
     """The same report with fewer names: at most so many characters of skipped inputs and of findings' rows.
 
-    The counts stay: see `Report.unlisted` and `Report.finding_rows`.
+    The counts stay: see `Report.unlisted` and `Report.finding_rows`. Of a long training some epochs stay.
     """
     budget, kept, unlisted = characters, [], Counter(report.unlisted)
     for skip in report.skipped:
@@ -300,7 +301,16 @@ def shortened(report: Report, characters: int = 250_000) -> Report:
                 break
             rows.append(name)
         findings.append(replace(finding, rows=tuple(rows)))
-    return replace(report, skipped=tuple(kept), unlisted=dict(unlisted), findings=tuple(findings))
+    evaluation = report.evaluation
+    if evaluation.trials is not None:
+        evaluation = replace(evaluation, trials=thinned(evaluation.trials))
+    return replace(
+        report,
+        skipped=tuple(kept),
+        unlisted=dict(unlisted),
+        findings=tuple(findings),
+        evaluation=evaluation,
+    )
 
 
 def _report(data: Mapping[str, Any]) -> Report:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.report.kept_trials import brief, trials_from
 from headstart.report.kept_trust import (
     metrics_from,
     metrics_json,
@@ -37,6 +38,7 @@ def plain(value: Any) -> Any:
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """As plain JSON values; the confusion matrix as its non-zero cells [truth, answer, count]."""
+    trials = evaluation.trials
     matrix = np.asarray(evaluation.confusion)
     rows, columns = np.nonzero(matrix)
     return {
@@ -70,11 +72,13 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "set_size": None if evaluation.set_size is None else number(evaluation.set_size),
         "notes": list(evaluation.notes),
         **trust_json(evaluation),
+        "trials": None if trials is None else brief(plain(trials.to_json())),
     }
 
 
 def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
     """The inverse of `evaluation_json`."""
+    trials = data.get("trials")  # pages of earlier versions have none
     labels = texts(data["labels"])
     matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for i, j, count in data["confusion"]:
@@ -110,6 +114,7 @@ def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
         set_size=None if data["set_size"] is None else float(data["set_size"]),
         notes=texts(data["notes"]),
         **trust_from(data),
+        trials=None if trials is None else trials_from(trials),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from headstart.report.content import Report
+from headstart.report.trials_words import compared, decided
 from headstart.report.trust_words import sentences
 from headstart.report.view import cards, verdict, warnings
 from headstart.report.words import Words, clip
@@ -34,9 +35,11 @@ def card(report: Report) -> str:
         Markup('<p style="margin:.4em 0;font-weight:600">⚠ {}</p>').format(one)
         for one in warnings(report, w)
     )
+    trials = compared(report.evaluation)
+    chosen = [] if trials is None else [decided(trials, w)]
     told = Markup("").join(
         Markup('<p style="margin:.2em 0;{}">{}</p>').format(_QUIET, one)
-        for one in sentences(report.evaluation, w, report.decision)
+        for one in (*sentences(report.evaluation, w, report.decision), *chosen)
     )
     small = len(report.evaluation.labels) <= _MATRIX_CLASSES
     return str(

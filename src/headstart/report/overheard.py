@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from headstart.report.overheard_trust import SENTENCES
+from headstart.report import overheard_trials, overheard_trust
 
 # A pattern matches a whole sentence or a part between semicolons; \1 is its first group, and
 # {\1} a list of reasons that are translated in turn.
@@ -178,7 +178,7 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
 @functools.cache
 def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
     """All sentences; only a page in Chinese needs them."""
-    known = (*_SENTENCES, *SENTENCES)
+    known = (*_SENTENCES, *overheard_trust.SENTENCES, *overheard_trials.SENTENCES)
     return tuple((re.compile(pattern, re.DOTALL), template) for pattern, template in known)
 
 

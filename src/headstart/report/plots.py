@@ -74,6 +74,23 @@ def counts(high: float, title: str) -> Axis:
     return Axis(0.0, high, ticks, title)
 
 
+def numbers(values: Iterable[float], title: str) -> Axis:
+    """A scale of any numbers around the values, with two to six lines."""
+    known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    far = max(abs(low), abs(high))
+    large = far >= 5e4  # then labels have three digits
+    span = max(high - low, (0.05 if large else 1e-3) * far, 1e-6)
+    size = 10.0 ** math.floor(math.log10(span))
+    step = next(size * one for one in (0.2, 0.5, 1.0, 2.0, 5.0) if span / (size * one) <= 4)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    digits = max(-math.floor(math.log10(step) + 1e-9), 0)
+    form = ".3g" if large else f",.{digits}f"
+    ticks = tuple((i * step, f"{i * step:{form}}") for i in range(first, last + 1))
+    return Axis(first * step, last * step, ticks, title)
+
+
 def frame(x: Axis, y: Axis, marks: Iterable[Markup], title: str, told: str) -> Markup:
     """A plot: its grid, the scales with their titles, and what is drawn on it.
 
@@ -148,6 +165,38 @@ def strip(
         high=_across(x, high),
         value=_across(x, value),
         dots=Markup("").join(dots),
+    )
+
+
+def interval(
+    x: Axis, mean: tuple[float, float, float], title: str, *, meant: float = math.nan
+) -> Markup:
+    """A value with its interval in the middle of a cell, as high as that is.
+
+    Args:
+        x: the scale, whose lines go from top to bottom.
+        mean: value, low and high; the lines alone where they are not known.
+        title: what a screen reader says.
+        meant: a value to compare with.
+    """
+    value, low, high = mean
+    grid = [_line("grid", (_across(x, at), "0"), (_across(x, at), "100%")) for at, _ in x.ticks]
+    if math.isfinite(meant):
+        grid.append(_line("even", (_across(x, meant), "0"), (_across(x, meant), "100%")))
+    if not all(map(math.isfinite, mean)):
+        return Markup('<svg class="interval" aria-hidden="true">{}</svg>').format(
+            Markup("").join(grid)
+        )
+    return Markup(
+        '<svg class="interval" role="img" aria-label="{title}"><title>{title}</title>{grid}'
+        '<line class="range" x1="{low}" x2="{high}" y1="50%" y2="50%"/>'
+        '<circle class="dot" cx="{value}" cy="50%" r="5"/></svg>'
+    ).format(
+        title=title,
+        grid=Markup("").join(grid),
+        low=_across(x, low),
+        high=_across(x, high),
+        value=_across(x, value),
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from headstart.report.advice import advice, bundle_name
 from headstart.report.content import Report
+from headstart.report.trials_terminal import table
+from headstart.report.trials_words import called, compared, decided, heading, remark
 from headstart.report.trust_words import leak, sentences
 from headstart.report.view import protocol, warnings
 from headstart.report.words import LOSSES, Words, clip, columns, visible
@@ -51,12 +53,28 @@ def summary(report: Report, lang: str = "en", width: int = 80) -> str:
     lines += _table(evaluation, w, width)
     told = [*warnings(report, w), *sentences(evaluation, w, report.decision)]
     lines += ["", *(line for one in told for line in _wrapped(one, width, _INDENT))] if told else []
+    lines += _tried(evaluation, w, width)
     lines += ["", w("t.next")]
     for sentence in advice(report, w)[:_LISTED]:
         lines += _wrapped(sentence, width, _INDENT + 2, first=" " * _INDENT + "- ")
     inputs = "new/" if report.modality == "image" else "new.csv"
     lines.append(" " * _INDENT + f"$ headstart predict {_safe(bundle_name(report))} {inputs}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _tried(evaluation: Evaluation, w: Words, width: int) -> list[str]:
+    """What was tried, and what is kept; nothing where nothing was compared."""
+    trials = compared(evaluation)
+    if trials is None:
+        return []
+    rows = table(evaluation, w, width - _INDENT)
+    first = _wrapped(w("t.tried", n=trials.rows), width, 0) if rows else []
+    told = _wrapped(decided(trials, w), width, _INDENT)
+    for one in trials.tried:
+        if one.score is None and one.note:
+            why = w("colon").join((heading(one.method, w), w.inner(remark(one.note, w)[0])))
+            told += _wrapped(clip(why, 300), width, _INDENT)
+    return ["", *first, *(" " * _INDENT + row for row in rows), *told]
 
 
 def evaluation_summary(evaluation: Evaluation, lang: str = "en") -> str:
@@ -97,7 +115,9 @@ def _backbone(report: Report, w: Words) -> str:
     known = report.backbone.licence not in ("", "unknown")
     licence = clip(report.backbone.licence) if known else w("licence.none")
     total = w("seconds.total", total=w.seconds(sum(report.seconds.values())))
-    return w("comma").join([f"{clip(report.backbone.name)} ({licence})", report.method, total])
+    return w("comma").join(
+        [f"{clip(report.backbone.name)} ({licence})", called(report.method, w), total]
+    )
 
 
 def _sentence(text: str, w: Words) -> str:

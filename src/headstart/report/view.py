@@ -14,6 +14,7 @@ import numpy as np
 from headstart.report.advice import advice, beaten, bundle_name, pairs, python_example, rival
 from headstart.report.content import ClassCount, Report
 from headstart.report.findings_view import Listing, commands, groups, plan
+from headstart.report.trials_view import tried
 from headstart.report.trust_view import blocks
 from headstart.report.trust_words import leak, scores
 from headstart.report.words import LOSSES, Words, clip
@@ -65,6 +66,7 @@ def page_view(report: Report, w: Words) -> dict[str, Any]:
         "commands": commands(report),
         "chosen": chosen(report, w),
         "seconds": _seconds(report),
+        "tried": tried(evaluation, w),
         "comparison": _comparison(report, w),
         "scores": _scores(report),
         "matrix": _matrix(report) if len(evaluation.labels) <= MATRIX_CLASSES else None,

@@ -140,7 +140,7 @@ class Words:
         )
 
     def seconds(self, seconds: float) -> str:
-        """ "0.42 s", "14 s", "2 min 5 s"."""
+        """ "0.42 s", "14 s", "2 min 5 s", "10 min"."""
         second, minute = ("秒", "分") if self.lang == "zh" else ("s", "min")
         if seconds < 9.95:
             digits = 2 if seconds < 0.995 else 1
@@ -148,7 +148,8 @@ class Words:
         whole = round(seconds)
         if whole < 120:
             return f"{whole}{_NBSP}{second}"
-        return f"{whole // 60:,}{_NBSP}{minute} {whole % 60}{_NBSP}{second}"
+        minutes = f"{whole // 60:,}{_NBSP}{minute}"
+        return f"{minutes} {whole % 60}{_NBSP}{second}" if whole % 60 else minutes
 
     def date(self, text: str) -> str:
         """An ISO 8601 time for people; the text itself if it is none."""

@@ -32,6 +32,10 @@ class Cost:
     epoch: float
     answer: float
 
+    def at(self, share: float) -> Cost:
+        """With so much less of the backbone tuned: what is not tuned is only run once."""
+        return replace(self, epoch=share * self.epoch)
+
 
 def measured(material: Material, config: tuning.Common) -> Cost:
     """What tuning would cost, from a few rows and steps.
@@ -67,15 +71,10 @@ def measured(material: Material, config: tuning.Common) -> Cost:
 
 
 def _part(material: Material, rows: np.ndarray) -> Material:
-    """Some of the rows; what is kept between calls stays with the whole."""
+    """Some of the rows."""
     inputs = [material.inputs[row] for row in rows.tolist()]
-    return replace(
-        material,
-        inputs=inputs,
-        codes=material.codes[rows],
-        held=np.empty(0, np.int64),
-        prepared={},
-    )
+    nothing = np.empty(0, np.int64)
+    return replace(material, inputs=inputs, codes=material.codes[rows], held=nothing)
 
 
 def _step(ready: tuning.Ready, batch: int) -> tuple[float, float]:

@@ -216,7 +216,7 @@ def prepared(
         bottom = halves.bottom.SerializeToString()
         return sources.between(rows, bottom, top.inputs, config.views)
 
-    told = [graph, at, config.views, config.augment, material.seed]
+    told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
     kept = run() if other else _once(material, f"kept {told}", run)
     kept = replace(kept, targets=rows.targets)
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)

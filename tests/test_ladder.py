@@ -1,0 +1,256 @@
+"""The ladder: what is tried, what it costs, what is kept; with methods that only pretend to train."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart import ladder
+from headstart.errors import BackboneError
+from headstart.ladder import Ground, Rung, Watch, climb, held_out_parts, rungs
+from headstart.registry import Registry
+from headstart.train.costs import Cost
+from headstart.train.tuning import Common
+from headstart.types import Backbone, Candidate, Epoch, Head, Preprocess
+
+N, K, D = 400, 3, 5
+FOLD = 102  # rows of the first of four folds
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Common):
+    """Of a method that pretends.
+
+    Attributes:
+        right: share of the held-out rows that it gets right.
+        seconds: that it takes by the test's clock.
+        fails: it cannot be made.
+    """
+
+    right: float = 0.9
+    seconds: float = 10.0
+    fails: bool = False
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+CALLS = []
+CLOCK = Clock()
+
+
+def pretend(material, config, *, say, progress):
+    """Answers of which the wanted share is right."""
+    CALLS.append((material, config))
+    CLOCK.now += config.seconds
+    if config.fails:
+        raise BackboneError("This graph has no weights.", fix="take another")
+    progress(Epoch(0, 1.0, 1.0, 0.5, 1e-3, config.seconds, True))
+    truth = material.codes[material.held]
+    rng = np.random.default_rng(1)
+    said = np.where(rng.random(len(truth)) < config.right, truth, (truth + 1) % K)
+    return Candidate(
+        "pretend", Head(np.ones((D, K), "f4"), np.ones(K, "f4")), 3.0 * np.eye(K)[said],
+        {"epochs": config.epochs, "best": 4}, config.seconds, material.held,
+        backbone=material.backbone, features=np.full((len(material.codes), D), len(material.held)),
+        history=(Epoch(0, 1.0, 1.0, 0.5, 1e-3, config.seconds, True),),
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch):
+    table = Registry("method", "headstart.nothing", {})
+    table._rows = dict.fromkeys(("one", "two"), "test_ladder:pretend")
+    monkeypatch.setattr(ladder, "TUNING", table)
+    monkeypatch.setattr(ladder, "time", CLOCK)
+    monkeypatch.setattr(
+        ladder, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01)
+    )
+    CALLS.clear()
+
+
+def ground(**changes):
+    rng = np.random.default_rng(0)
+    codes = np.arange(N) % K
+    said = np.where(rng.random(N) < 0.6, codes, (codes + 2) % K)
+    head = Head(np.zeros((D, K), "f4"), np.zeros(K, "f4"))
+    probe = Candidate("probe", head, 3.0 * np.eye(K)[said], {"penalty": 0.1}, 2.0)
+    backbone = Backbone(
+        "tiny", "text", D, "CC0-1.0", "0" * 64, Preprocess("text", ()), graph=None, graph_id="g"
+    )
+    made = Ground(
+        [f"text {i}" for i in range(N)], codes, K, np.arange(N) // 3 % 4, backbone, probe,
+        lambda rows: Head(np.full((D, K), len(rows), "f4"), np.zeros(K, "f4")),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def test_what_beats_the_probe_is_kept_and_learns_from_all_rows():
+    said = []
+    found = climb(ground(), [Rung("one", Settings(right=0.95))], watch=Watch(said.append))
+    assert found.trials.kept == "one"
+    (trial, config), (final, again) = CALLS
+    assert len(trial.held) == FOLD
+    assert (trial.head.weight == N - FOLD).all(), "the head it starts at has not seen the rows"
+    assert len(final.held) == 0
+    assert (again.epochs, config.epochs) == (4, 12), "as many epochs as were the best before"
+    assert (found.candidate.features == 0).all()
+    assert (found.judged == FOLD).all()
+    assert np.array_equal(found.candidate.held_out_rows, trial.held)
+    assert np.array_equal(found.unseen, trial.held)
+    assert found.candidate.held_out.shape == (FOLD, K)
+    assert "learning from all rows" in said[-1]
+    assert trial.prepared is final.prepared, "what was prepared serves again"
+
+
+def test_what_is_no_better_is_not_kept_but_told():
+    found = climb(ground(), [Rung("one", Settings(right=0.6))])
+    assert found.trials.kept == "probe"
+    assert (found.candidate.method, found.judged) == ("probe", None)
+    assert [one.method for one in found.trials.tried] == ["probe", "one"]
+    assert found.trials.tried[1].history[0].score == 0.5
+    assert found.trials.rows == FOLD
+    assert len(CALLS) == 1, "nothing learns from all rows"
+
+
+def test_what_was_asked_for_is_kept_all_the_same():
+    found = climb(ground(), [Rung("one", Settings(right=0.2), fixed=True)], asked=True)
+    assert found.trials.kept == "one"
+    assert found.trials.asked
+    assert found.trials.tried[1].lead.value < 0
+    better = climb(ground(), [Rung("one", Settings(right=0.95), fixed=True)], asked=True)
+    assert not better.trials.asked, "the guard would have kept it"
+
+
+def test_one_that_cannot_be_made_is_told_and_the_next_one_tried():
+    broken = Rung("one", Settings(fails=True))
+    found = climb(ground(), [broken, Rung("two", Settings(right=0.95))])
+    assert found.trials.kept == "two"
+    assert found.trials.tried[1].note == "This graph has no weights."
+    assert found.trials.tried[1].score is None
+    with pytest.raises(BackboneError, match="no weights"):
+        climb(ground(), [broken], asked=True)
+
+
+def test_few_rows_are_held_out_in_turn():
+    folds = np.where(np.arange(N) < 80, np.arange(N) % 4, -1)
+    found = climb(ground(folds=folds), [Rung("one", Settings(right=0.95))])
+    assert [len(material.held) for material, _ in CALLS] == [20, 20, 20, 20, 0]
+    rows = np.concatenate([material.held for material, _ in CALLS])
+    assert np.array_equal(found.candidate.held_out_rows, rows)
+    truth = np.arange(N)[rows] % K
+    assert (found.candidate.held_out.argmax(axis=1) == truth).mean() > 0.8
+    assert np.array_equal(found.unseen, CALLS[3][0].held)
+    assert found.trials.rows == 80
+
+
+def test_nothing_held_out():
+    said = []
+    nothing = ground(folds=np.full(N, -1))
+    found = climb(nothing, [Rung("one", Settings())], watch=Watch(said.append))
+    assert (found.candidate.method, found.trials, CALLS) == ("probe", None, [])
+    assert "the probe is kept" in said[0]
+    found = climb(nothing, [Rung("one", Settings())], asked=True)
+    assert found.candidate.method == "pretend"
+    assert np.isnan(found.candidate.held_out).all()
+    assert found.candidate.held_out.shape == (N, K)
+
+
+def test_what_does_not_fit_the_time_left_is_not_begun():
+    short = ground(until=CLOCK.now + 60)
+    found = climb(short, [Rung("one", Settings(depth=0.5))])
+    assert not CALLS
+    assert found.trials.kept == "probe"
+    assert (
+        "not begun: 5 s to prepare and 50 s an epoch, with 53 s left" in found.trials.tried[1].note
+    )
+
+
+def test_less_of_the_backbone_where_the_time_is_short():
+    # an epoch at full depth takes 50 s, three of them and those on all rows 350; at half of it 173
+    found = climb(ground(until=CLOCK.now + 260), [Rung("one", Settings(depth=0.5, right=0.95))])
+    assert CALLS[0][1].depth == 0.25
+    assert found.trials.kept == "one"
+    CALLS.clear()
+    climb(ground(until=CLOCK.now + 600), [Rung("one", Settings(depth=0.5, right=0.95))])
+    assert CALLS[0][1].depth == 0.5
+    CALLS.clear()
+    climb(ground(until=CLOCK.now + 260), [Rung("one", Settings(depth=0.5), fixed=True)])
+    assert CALLS[0][1].depth == 0.5, "what was wished for is tried as it was"
+
+
+def test_the_budget_leaves_time_to_learn_from_all_rows():
+    climb(ground(until=CLOCK.now + 600), [Rung("one", Settings(right=0.95))])
+    (trial, _), (final, _) = CALLS
+    assert trial.budget == pytest.approx(0.97 * 595 / 2.3)
+    assert final.budget == pytest.approx(0.97 * (595 - 10))
+
+
+def test_where_the_time_is_gone_the_model_that_was_judged_ships():
+    said = []
+    found = climb(
+        ground(until=CLOCK.now + 300),
+        [Rung("one", Settings(depth=0.1, right=0.95, seconds=200.0))],
+        watch=Watch(said.append),
+    )
+    assert len(CALLS) == 1
+    assert found.trials.kept == "one"
+    assert "no time left" in said[-1]
+    assert (found.candidate.features == FOLD).all()
+
+
+def test_a_fit_that_was_cut_off_goes_on_with_the_depth_it_had(monkeypatch, tmp_path):
+    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
+    rung = Rung("one", Settings(depth=0.5, right=0.95))
+    climb(ground(until=CLOCK.now + 260, identity="abc"), [rung])
+    folder = CALLS[0][0].folder
+    assert folder.parent == tmp_path / "training"
+    assert CALLS[1][0].folder != folder
+    (folder / "state").mkdir(parents=True)
+    (folder / "state" / "state.json").write_text("{}")
+    CALLS.clear()
+    found = climb(ground(until=CLOCK.now + 2600, identity="abc"), [rung])
+    assert (CALLS[0][1].depth, CALLS[0][0].folder) == (0.25, folder)
+    assert folder in found.folders
+    found.done()
+    assert not folder.exists()
+    assert climb(ground(), [rung]).folders == ()
+
+
+def test_ctrl_c_says_what_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
+
+    def stopped(material, config, *, say, progress):
+        (material.folder / "state").mkdir(parents=True)
+        (material.folder / "state" / "state.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ladder.TUNING, "get", lambda name: stopped)
+    said = []
+    with pytest.raises(KeyboardInterrupt):
+        climb(ground(identity="abc"), [Rung("one", Settings())], watch=Watch(said.append))
+    assert "the same fit goes on from there" in said[-1]
+
+
+def test_which_methods_suit_the_data():
+    known = {"finetune": Settings(), "contrastive": Settings(), "lora": Settings()}
+    assert [one.method for one in rungs(24, 3, known)] == ["contrastive", "finetune"]
+    assert [one.method for one in rungs(3000, 3, known)] == ["finetune", "lora"]
+    (one,) = rungs(24, 3, known, names=["lora"])
+    assert (one.method, one.fixed) == ("lora", True)
+
+
+def test_rows_to_judge_by():
+    assert held_out_parts(np.full(9, -1)) == []
+    assert [len(part) for part in held_out_parts(np.arange(1000) % 5)] == [200]
+    assert [len(part) for part in held_out_parts(np.arange(300) % 5)] == [60, 60]
+    some = held_out_parts(np.arange(1000) % 5, np.arange(0, 1000, 2))
+    assert [len(part) for part in some] == [100]
