@@ -14,7 +14,9 @@ from headstart.backbones import graph_bert, shelf  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
 from headstart.errors import ConfigError, DataError  # noqa: E402
 from headstart.methods import contrastive, probe  # noqa: E402
+from headstart.metrics import temperature  # noqa: E402
 from headstart.preprocess.text import TextEncoder  # noqa: E402
+from headstart.train.heads import best, solved  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.trainable import layers  # noqa: E402
 from headstart.types import Head, Preprocess  # noqa: E402
@@ -48,7 +50,7 @@ def test_it_learns_what_the_probe_cannot_and_ships_the_same(material, loss):  # 
 
 
 def test_held_out_rows_take_no_part_in_what_answers_them(material):  # noqa: F811
-    config = replace(CONFIG, epochs=2)
+    config = replace(CONFIG, epochs=2, penalty=0.1)
     found = contrastive.fit(material, config)
     wrong = material.codes.copy()
     wrong[material.held] = (wrong[material.held] + 1) % K
@@ -82,6 +84,35 @@ def test_all_rows_can_be_learned_from(material):  # noqa: F811
     )
     assert found.held_out.shape == (0, K)
     assert len(found.history) == 2
+
+
+def test_held_out_rows_choose_the_penalty_also_where_none_is_held_out_later(material):  # noqa: F811
+    config = replace(CONFIG, epochs=1, lr=0.001)
+    nobody = replace(material, held=np.empty(0, np.int64), prepared={})
+    assert contrastive.fit(nobody, config).chosen["penalty"] == contrastive._PENALTY
+    shared = replace(material, prepared={})
+    trial = contrastive.fit(shared, config)
+    truth, learn = material.codes[material.held], np.delete(np.arange(150), material.held)
+    losses = []
+    for penalty in contrastive._PENALTIES:
+        one = contrastive.fit(shared, replace(config, penalty=penalty))
+        assert one.chosen["penalty"] == penalty
+        losses.append(temperature(one.held_out, truth)[1])
+    meant = contrastive._PENALTIES[int(np.argmax(np.array(losses) <= 1.01 * min(losses)))]
+    assert trial.chosen["penalty"] == meant != contrastive._PENALTY
+    assert (
+        contrastive.fit(replace(nobody, prepared=shared.prepared), config).chosen["penalty"]
+        == meant
+    )
+    # what the rows that are learned from say themselves does not count
+    weakest = solved(trial.features[learn], material.codes[learn], K, contrastive._PENALTIES,
+                     (trial.features[learn], material.codes[learn]))  # fmt: skip
+    assert weakest.penalty <= meant
+
+
+def test_of_penalties_that_cannot_be_told_apart_the_strongest_counts():
+    assert best(np.array([0.9, 0.504, 0.5, 0.51])) == 1
+    assert best(np.array([0.5, 0.4, 0.3])) == 2
 
 
 def test_what_lies_below_the_cut_does_not_change(material):  # noqa: F811
@@ -237,3 +268,13 @@ def test_texts_with_one_label_a_class_are_paired_with_themselves(reviews):
     assert found.backbone.graph_id != material.backbone.graph_id
     again = contrastive.fit(material, config)
     assert again.backbone.graph_id == found.backbone.graph_id
+
+
+@pytest.mark.parametrize("loss", ["prototypes", "rows"])
+def test_a_class_that_is_held_out_as_a_whole(material, loss):  # noqa: F811
+    held = np.flatnonzero(material.codes == 2)
+    found = contrastive.fit(replace(material, held=held), replace(CONFIG, epochs=2, loss=loss))
+    assert np.isfinite(found.held_out).all()
+    assert not (found.held_out.argmax(1) == 2).any()  # what answers has never seen it
+    said = found.features @ found.head.weight + found.head.bias
+    assert (said.argmax(1)[held] == 2).mean() > 0.5  # what ships has

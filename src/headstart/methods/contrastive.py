@@ -23,7 +23,7 @@ from headstart.config import note
 from headstart.errors import DataError
 from headstart.train import tuning
 from headstart.train.material import Material
-from headstart.types import Candidate, Epoch, Modality
+from headstart.types import Candidate, Epoch, Head, Modality
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # measured on training rows of financial_phrasebank and clinc150
 _RATES: dict[Modality, float] = {"image": 1e-3, "text": 5e-5}
+_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+_PENALTY = 0.03  # where no row was ever held out
 _UNUSED = "has no part in this method"
 
 
@@ -57,7 +59,10 @@ class Config(tuning.Common):
             "of the cosines: the lower, the more the nearest rows count", low=0.01, high=10.0
         ),
     )
-    penalty: float = field(default=0.1, metadata=note("L2 penalty of the head", low=1e-6, high=1e6))
+    penalty: float = field(
+        default=0.0,
+        metadata=note("L2 penalty of the head; 0: what suits the held-out rows", low=0.0, high=1e6),
+    )
     views: int = field(default=8, metadata=tuning.VIEWS)
     smoothing: float = field(default=0.0, metadata=note(_UNUSED, low=0.0, high=0.0))
     patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
@@ -72,8 +77,8 @@ def fit(
 ) -> Candidate:
     """Tune the upper layers of a backbone by pairs, and solve a head on its features.
 
-    The rows that are held out take no part, neither in the tuning nor in the head that answers them; the
-    head that is handed back is solved on all rows.
+    The rows that are held out take no part, neither in the tuning nor in the head that answers them; they
+    choose that head's penalty. The head that is handed back is solved on all rows.
 
     Args:
         material: what to learn from.
@@ -94,7 +99,7 @@ def fit(
 
     started = time.perf_counter()
     config = config or Config()
-    n, k, codes = len(material.codes), material.n_classes, material.codes
+    n = len(material.codes)
     learn = np.setdiff1d(np.arange(n), material.held)
     if not len(learn):
         raise DataError(
@@ -108,18 +113,19 @@ def fit(
         if say:
             say(sentence)
     features = tuning.features_of(ready)[:n]
-    judge = solved(features[learn], codes[learn], k, [config.penalty]).head
+    judge, penalty = _judged(features, material, config, learn)
     held_out = features[material.held] @ judge.weight + judge.bias
     return Candidate(
         method="contrastive",
-        head=solved(features, codes, k, [config.penalty]).head,
+        head=solved(features, material.codes, material.n_classes, [penalty]).head,
         held_out=held_out.astype(np.float32),
         chosen={
             "depth": 1 - ready.below / ready.layers.products,
             "epochs": len(trained.history),
             "best": trained.best + 1,
             "lr": config.lr or _RATES[material.backbone.modality],
-            "penalty": config.penalty,
+            "loss": config.loss,
+            "penalty": penalty,
             "stopped": trained.stopped,
         },
         seconds=time.perf_counter() - started,
@@ -131,6 +137,32 @@ def fit(
         history=trained.history,
         notes=notes,
     )
+
+
+def _judged(
+    features: np.ndarray, material: Material, config: Config, learn: np.ndarray
+) -> tuple[Head, float]:
+    """The head of the rows to learn from, and the penalty that the held-out rows chose.
+
+    Where none is held out, those of earlier trainings on the same inputs have chosen.
+    """
+    from headstart.train.heads import best, solved
+
+    codes, k, held = material.codes, material.n_classes, material.held
+    key = f"contrastive penalties {config.loss} {config.depth}"
+    earlier = material.prepared.setdefault(key, {})  # held-out rows -> their summed losses
+    if config.penalty:
+        penalties = [config.penalty]
+    elif not len(held):
+        total = sum(earlier.values())
+        penalties = [_PENALTIES[best(total)] if earlier else _PENALTY]
+    else:
+        penalties = list(_PENALTIES)
+    judge = (features[held], codes[held]) if len(held) else None
+    found = solved(features[learn], codes[learn], k, penalties, judge)
+    if len(held) and not config.penalty:
+        earlier[held.tobytes()] = len(held) * found.losses
+    return found.head, found.penalty
 
 
 def _ready(

@@ -16,6 +16,7 @@ from headstart.solver_rows import rotate, unrotate
 from headstart.types import Head
 
 _TOLERANCE = 1e-5  # of the solver: rows are few
+_ALIKE = 0.01  # log losses that differ by no larger share are taken for the same
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Solved:
     Attributes:
         head: the head.
         penalty: of its squared weights.
-        tried: penalties, and the log losses of the rows that judged them.
+        losses: (p,) log losses of the rows that judged each penalty; empty without any.
     """
 
     head: Head
     penalty: float
-    tried: tuple[tuple[float, float], ...] = ()
+    losses: np.ndarray
 
 
 def solved(
@@ -50,24 +51,25 @@ def solved(
         features: (n, d) of the rows to learn from.
         codes: (n,) their class numbers.
         n_classes: k.
-        penalties: from strong to weak; each solution is where the next search begins.
+        penalties: p of them, from strong to weak; each solution is where the next search begins.
         held: features (m, d) and class numbers (m,) of the rows that judge; without them the last
             penalty counts.
     """
     rows = rotate(np.ascontiguousarray(features, np.float32))
     weights = np.full((1, len(codes)), 1 / len(codes))
-    best: tuple[float, Head, float] | None = None
-    tried: list[tuple[float, float]] = []
+    heads: list[Head] = []
+    losses: list[float] = []
     start: Solution | None = None
     for penalty in penalties:
         start = solve(rows, codes, weights, n_classes, penalty, start=start, tolerance=_TOLERANCE)
-        head = Head(*unrotate(rows, start.weight[0], start.bias[0]))
-        loss = -float(len(tried))
+        heads.append(Head(*unrotate(rows, start.weight[0], start.bias[0])))
         if held is not None:
-            said = (held[0] @ head.weight + head.bias).astype(np.float32)
-            loss = float(temperature(said, held[1])[1])
-        tried.append((penalty, loss))
-        if best is None or loss < best[0]:
-            best = (loss, head, penalty)
-    assert best is not None
-    return Solved(best[1], best[2], tuple(tried) if held is not None else ())
+            said = (held[0] @ heads[-1].weight + heads[-1].bias).astype(np.float32)
+            losses.append(float(temperature(said, held[1])[1]))
+    at = best(np.array(losses)) if held is not None else len(heads) - 1
+    return Solved(heads[at], float(penalties[at]), np.array(losses))
+
+
+def best(losses: np.ndarray) -> int:
+    """The first, and so the strongest penalty, of those that few rows cannot tell from the best."""
+    return int(np.flatnonzero(losses <= (1 + _ALIKE) * losses.min())[0])
