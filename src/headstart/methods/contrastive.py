@@ -1,10 +1,11 @@
-"""Few-label tuning by pairs of rows (SetFit's idea; Tunstall et al. 2022, arXiv:2209.11055).
+"""Few-label tuning by comparing rows (SetFit's idea; Tunstall et al. 2022, arXiv:2209.11055).
 
-A handful of labels makes few rows but many pairs: two rows agree or they do not. The backbone is tuned so that
-rows of one class come together and others part, by a supervised contrastive loss in batches that are balanced
-over the classes; then a linear head is solved on the tuned features. There is no list of pairs.
+A handful of labels says little about a head, but much about which rows belong together. The backbone is tuned
+until the rows of a class lie closer to each other than to the rest, by cosines, in batches that are balanced
+over the classes; then a linear head is solved on the tuned features. Each row is compared with a prototype of
+every class or, with `loss="rows"`, with the other rows of its batch. There is no list of pairs.
 
-A row whose class has no other row is paired with another view of itself, which says less: of a picture, another
+A row whose class has no other row comes with another view of itself, which says less: of a picture, another
 augmentation; of a text, one with words left out.
 
 Imports torch inside its functions only.
