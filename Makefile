@@ -65,7 +65,7 @@ demo: $(VENV)/.demo-ready
 DEPTRY_IGNORES := DEP002=headstart|onnxscript|safetensors|torchvision,DEP003=huggingface_hub,DEP004=datasets
 
 # attributes of ONNX operators that the torch engine accepts, as nothing here depends on them
-VULTURE_IGNORES := storage_order,momentum,stash_type,saturate,round_mode,ratio,training
+VULTURE_IGNORES := storage_order,momentum,stash_type,saturate,round_mode,ratio,training,hidden_size
 
 lint: $(VENV)/.test-ready
 	@echo "== checks"

@@ -21,6 +21,7 @@ if importlib.util.find_spec("timm") is None:
 pytest.importorskip("onnxscript")
 
 from headstart.backbones import hub_timm  # noqa: E402
+from headstart.backbones.choose import backbone_named  # noqa: E402
 from headstart.backbones.graph import weights_hash  # noqa: E402
 from headstart.backbones.quiet import quiet  # noqa: E402
 from headstart.backbones.torchvision_repair import repair_torchvision  # noqa: E402
@@ -265,3 +266,45 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtra) as caught:
         hub_timm.load("resnet18")
     assert caught.value.fix == "pip install 'headstart[train]'"
+
+
+def test_without_pretrained_weights_it_says_so_and_is_another(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _whole("test_resnet", seed=5)
+    content = _weights(model, tmp_path / "w.safetensors")
+    _in_hub(hub, "timm/test_resnet.r160_in1k", {"model.safetensors": content})
+    pretrained = backbone_named("timm:test_resnet", offline=True)
+    drawn = backbone_named("timm:test_resnet", offline=True, pretrained=False, seed=3)
+    assert pretrained.why == ""
+    assert drawn.why == "random weights, seed 3: nothing in it was pretrained"
+    assert drawn.graph_id != pretrained.graph_id
+    assert drawn.sha256 != pretrained.sha256
+    _like_timm(drawn, _whole("test_resnet", seed=3))
+    monkeypatch.setitem(sys.modules, "timm", None)  # it is made once
+    assert backbone_named("timm:test_resnet", pretrained=False, seed=3) == drawn
+    with pytest.raises(BackboneError, match="timm"):
+        backbone_named("timm:test_resnet", pretrained=False, seed=4)
+
+
+def test_of_a_model_of_the_hub_the_configuration_is_enough(
+    hub: Path, no_waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **rest: asked.append(args))
+    config = {
+        "architecture": "test_resnet",
+        "num_classes": 10,
+        "pretrained_cfg": {**_whole("test_resnet").pretrained_cfg, "num_classes": 10},
+    }
+    _in_hub(hub, "someone/model", {"config.json": json.dumps(config).encode()})
+    name = "hf-hub:someone/model"
+    found = hub_timm.load(name, offline=True, pretrained=False)
+    assert found.name == f"timm:{name} (random weights, seed 0)"
+    assert not asked
+    with pytest.raises(BackboneError, match="offline nothing is downloaded"):
+        hub_timm.load("hf-hub:someone/else", offline=True, pretrained=False)
+    assert not asked
+    _in_hub(hub, "someone/odd", {"config.json": json.dumps({"architecture": "no_such"}).encode()})
+    with pytest.raises(BackboneError, match="cannot be made"):
+        hub_timm.load("hf-hub:someone/odd", offline=True, pretrained=False)

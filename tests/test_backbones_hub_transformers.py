@@ -21,6 +21,7 @@ if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 pytest.importorskip("onnxscript")
 
+from headstart.backbones.choose import backbone_named  # noqa: E402
 from headstart.backbones.hub_files import card_licence  # noqa: E402
 from headstart.backbones.hub_transformers import _key, load  # noqa: E402
 from headstart.backbones.picture_steps import picture_steps  # noqa: E402
@@ -423,3 +424,56 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtra) as caught:
         load("someone/model")
     assert caught.value.fix == "pip install 'headstart[train]'"
+
+
+def _drawn(make: Callable[[], Any], seed: int) -> Any:
+    """A model by transformers' own initialiser alone."""
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make().eval()
+
+
+def test_without_pretrained_weights_it_says_so_and_is_another(tmp_path: Path) -> None:
+    def make() -> Any:
+        config = transformers.XLMRobertaConfig(
+            **BERT, pad_token_id=1, bos_token_id=3, eos_token_id=0, max_position_embeddings=50
+        )
+        return transformers.AutoModel.from_config(config, attn_implementation="eager")
+
+    _save(tmp_path, make, 3)
+    pretrained = backbone_named(f"hf:{tmp_path}")
+    drawn = backbone_named(f"hf:{tmp_path}", pretrained=False, seed=4)
+    assert pretrained.why == ""
+    assert drawn.why == "random weights, seed 4: nothing in it was pretrained"
+    assert drawn.name == f"hf:{tmp_path} (random weights, seed 4)"
+    assert drawn.graph_id != pretrained.graph_id
+    assert drawn.sha256 != pretrained.sha256
+    assert len({_key("a", None, seed) for seed in (None, 0, 1)}) == 3
+    assert drawn == backbone_named(f"hf:{tmp_path}", pretrained=False, seed=4)
+    states = _alone(_drawn(make, 4), tmp_path)
+    _same(_vectors(drawn), np.stack([state.mean(axis=0) for state in states]))
+
+
+def test_weights_are_not_needed_where_none_are_wanted(tmp_path: Path) -> None:
+    _save(tmp_path, _xlm_roberta, 3)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(BackboneError, match="no weights in safetensors"):
+        load(str(tmp_path))
+    found = load(str(tmp_path), offline=True, pretrained=False)
+    assert np.isfinite(_vectors(found)).all()
+
+
+def test_of_pictures_without_weights(tmp_path: Path) -> None:
+    config = transformers.ViTConfig(**SIZES, intermediate_size=32, image_size=32, patch_size=16)
+    _save(tmp_path, lambda: transformers.ViTModel(config))
+    with quiet():
+        transformers.ViTImageProcessor(size=SQUARE).save_pretrained(tmp_path)
+    found = load(str(tmp_path), pretrained=False, seed=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    features = OrtEngine(found.graph).run({"pixels": pixels})["features"]
+    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    model = _drawn(lambda: transformers.AutoModel.from_config(config), 1)
+    with torch.inference_mode():
+        expected = model(pixel_values=scaled).last_hidden_state[:, 0].numpy()
+    _same(features, expected)

@@ -211,9 +211,158 @@ def test_every_operator_against_the_reference(op, inputs, attributes) -> None:
             np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
 
 
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+LENGTHS = np.array([5, 2, 4], np.int32)
+RECURRENCES: list[tuple[str, str, dict[str, Any]]] = [
+    *((op, direction, {}) for op in GATES for direction in ("forward", "reverse", "bidirectional")),
+    *(("GRU", d, {"linear_before_reset": 1}) for d in ("forward", "reverse", "bidirectional")),
+    ("RNN", "bidirectional", {"activations": ["Relu", "Relu"]}),
+]
+
+
+def recurrence(
+    op: str, direction: str, extra: dict[str, Any], given: str, constant: bool
+) -> tuple[bytes, dict[str, np.ndarray]]:
+    """A recurrent layer of 4 inputs and 3 units over 5 steps of 3 sequences, with all its outputs.
+
+    `given` holds b for a bias, l for lengths and s for states to begin with.
+    """
+    rng = np.random.default_rng(3)
+    d, g = 2 if direction == "bidirectional" else 1, GATES[op]
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.7, shape).astype(np.float32)
+
+    feeds = {"x": draw(5, 3, 4), "w": draw(d, g * 3, 4), "r": draw(d, g * 3, 3)}
+    feeds |= {"b": draw(d, 2 * g * 3)} if "b" in given else {}
+    feeds |= {"lengths": LENGTHS} if "l" in given else {}
+    feeds |= {"state": draw(d, 3, 3)} if "s" in given else {}
+    feeds |= {"cell": draw(d, 3, 3)} if "s" in given and op == "LSTM" else {}
+    places = ["x", "w", "r", "b", "lengths", "state", *(["cell"] if op == "LSTM" else [])]
+    outputs = ["all", "last", *(["cells"] if op == "LSTM" else [])]
+    node = helper.make_node(
+        op, [p if p in feeds else "" for p in places], outputs,
+        hidden_size=3, direction=direction, **extra,
+    )  # fmt: skip
+    held = [name for name in ("w", "r", "b") if name in feeds and constant]
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+            )
+            for name, value in feeds.items()
+            if name not in held
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+        [numpy_helper.from_array(feeds[name], name) for name in held],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return model.SerializeToString(), {n: v for n, v in feeds.items() if n not in held}
+
+
+@pytest.mark.parametrize("given", ["", "b", "bl", "bs", "bls"])
+@pytest.mark.parametrize(("op", "direction", "extra"), RECURRENCES)
+def test_every_recurrence_against_onnxruntime(op, direction, extra, given) -> None:
+    for constant in (True, False):
+        graph, feeds = recurrence(op, direction, extra, given, constant)
+        expected = OrtEngine(graph).run(feeds)
+        found = TorchEngine(graph, device="cpu").run(feeds)
+        assert found.keys() == expected.keys()
+        for name, want in expected.items():
+            np.testing.assert_allclose(found[name], want, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_recurrence_of_constants_is_computed_once() -> None:
+    graph, feeds = recurrence("LSTM", "bidirectional", {}, "bl", True)
+    model = onnx.load_from_string(graph)
+    held = [numpy_helper.from_array(value, name) for name, value in feeds.items()]
+    model.graph.initializer.extend(held)
+    del model.graph.input[:]
+    engine = TorchEngine(model.SerializeToString(), device="cpu")
+    expected = OrtEngine(graph).run(feeds)
+    for name, got in engine.run({}).items():
+        np.testing.assert_allclose(got, expected[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_a_recurrence_of_which_one_output_is_wanted(op) -> None:
+    graph, feeds = recurrence(op, "bidirectional", {}, "bl", True)
+    expected = OrtEngine(graph).run(feeds)["last"]
+    model = onnx.load_from_string(graph)
+    model.graph.node[0].output[:] = ["", "last"]
+    del model.graph.output[2:], model.graph.output[0]
+    found = TorchEngine(model.SerializeToString(), device="cpu").run(feeds)["last"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("op", "direction", "extra"), RECURRENCES)
+def test_a_recurrence_can_be_differentiated(op, direction, extra) -> None:
+    from headstart.engine.torch_graph import module_of
+
+    graph, feeds = recurrence(op, direction, extra, "bl", True)
+    free = {name: f"free_{name}" for name in "wrb"}
+    device = torch.device("cpu")
+    module = module_of(onnx.load_from_string(graph), device, torch.float32, free)
+    inputs = [torch.from_numpy(value) for value in feeds.values()]
+    ascent = torch.linspace(-1, 1, module(*inputs)[0].numel())
+
+    def value() -> torch.Tensor:
+        return (module(*inputs)[0].flatten() * ascent).sum()
+
+    value().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        place = int(parameter.grad.abs().argmax())
+        with torch.no_grad():
+            flat = parameter.view(-1)
+            flat[place] += 1e-2
+            above = value().item()
+            flat[place] -= 2e-2
+            below = value().item()
+            flat[place] += 1e-2
+        slope = (above - below) / 2e-2
+        assert slope == pytest.approx(parameter.grad.flatten()[place].item(), rel=0.02, abs=0.01)
+
+
+@pytest.mark.parametrize("given", ["", "bl"])
+@pytest.mark.parametrize(("op", "direction", "extra"), RECURRENCES)
+def test_a_recurrence_stays_in_float32(op, direction, extra, given) -> None:
+    graph, feeds = recurrence(op, direction, extra, given, True)
+    expected = OrtEngine(graph).run(feeds)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = TorchEngine(graph, device="cpu").run(feeds)
+    for name, want in expected.items():
+        np.testing.assert_allclose(found[name], want, rtol=1e-5, atol=1e-5)
+    short = TorchEngine(graph, device="cpu", precision="bfloat16").run(feeds)
+    for name, want in expected.items():  # its weights alone are rounded
+        assert short[name].dtype == np.float32
+        np.testing.assert_allclose(short[name], want, atol=0.1)
+
+
+def test_an_empty_sequence_gives_nothing() -> None:
+    for op in GATES:
+        graph, feeds = recurrence(op, "bidirectional", {}, "bl", True)
+        feeds["lengths"] = np.array([5, 0, 4], np.int32)
+        found = TorchEngine(graph, device="cpu").run(feeds)
+        assert not found["all"][:, :, 1].any()
+        assert not found["last"][:, 1].any()
+        assert found["all"][:, :, 0].all()
+
+
+def test_a_recurrence_that_torch_lacks_is_named() -> None:
+    graph, feeds = recurrence("RNN", "forward", {"activations": ["Softsign"]}, "", True)
+    with pytest.raises(BackboneError, match="RNN with Softsign"):
+        TorchEngine(graph, device="cpu").run(feeds)
+    graph, _ = recurrence("GRU", "forward", {"clip": 1.0}, "", True)
+    with pytest.raises(BackboneError, match=r"GRU with .*clip"):
+        TorchEngine(graph, device="cpu")
+
+
 def test_the_whole_table_is_tested() -> None:
     TorchEngine(model_of("Identity", [X], {}, set()), device="cpu")  # fills the table
-    assert {case[0] for case in CASES} == set(OPERATORS)
+    assert {case[0] for case in CASES} | set(GATES) == set(OPERATORS)
 
 
 def text_graph() -> bytes:

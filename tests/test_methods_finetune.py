@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 
 from headstart.backbones import shelf  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
-from headstart.errors import DataError  # noqa: E402
 from headstart.methods import bitfit, finetune, lora, probe  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.trainable import layers  # noqa: E402
@@ -185,8 +184,3 @@ def test_nothing_held_out(material):
     assert found.chosen["epochs"] == found.chosen["best"] == 2
     features = answers(found.backbone, material.inputs)
     np.testing.assert_allclose(found.features, features, atol=2e-2, rtol=2e-2)
-
-
-def test_nothing_to_learn_from(material):
-    with pytest.raises(DataError, match="no row to learn from"):
-        finetune.fit(replace(material, held=np.arange(len(material.codes))), CONFIG)

@@ -29,6 +29,17 @@ def test_prefix_truncation_and_no_padding():
     assert cut.tolist() == [False, False, True]
 
 
+def test_special_tokens_are_those_that_the_tokenizer_calls_so():
+    content = json.loads(TOKENIZER)
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    content["added_tokens"] = [
+        {"id": 0, "content": "?", "special": True, **plain},
+        {"id": 3, "content": "bad", "special": False, **plain},
+    ]
+    assert text.TextEncoder(json.dumps(content), ()).special == {0}
+    assert text.TextEncoder(TOKENIZER, ()).special == frozenset()
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [("", "empty"), (" \n\t ", "empty"), ("\0\0", "empty"), (3, "int"), (None, "NoneType")],

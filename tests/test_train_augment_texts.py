@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from headstart.errors import ConfigError  # noqa: E402
-from headstart.train.augment_texts import drop_tokens  # noqa: E402
+from headstart.train.augment_texts import drop_tokens, hide_tokens  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -53,6 +53,18 @@ def test_removing_keeps_order_specials_and_at_least_one_token(texts, side, rate,
         assert len(middle) >= min(1, len(text))
         rest = iter(text)
         assert all(token in rest for token in middle)  # a subsequence
+
+
+@given(texts, sides, st.floats(0, 0.99), st.integers(0, 9))
+def test_a_mask_hides_what_would_be_dropped(texts, side, rate, epoch):
+    rows = np.arange(len(texts))
+    before, whole = padded(texts, 14, side)
+    mask = hide_tokens(before, whole, rows, epoch, 2, rate=rate, special=SPECIAL)
+    left, seen = dropped(texts, rows, side, rate=rate, epoch=epoch)
+    assert mask.dtype == whole.dtype
+    assert (mask <= whole).all()
+    for i in range(len(texts)):
+        assert before[i][mask[i].bool()].tolist() == left[i][seen[i].bool()].tolist()
 
 
 @given(texts, st.floats(0, 0.99))

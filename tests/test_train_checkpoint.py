@@ -21,9 +21,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from headstart.train import checkpoint  # noqa: E402
+from headstart.train.mix import Mix  # noqa: E402
 from headstart.train.settings import Settings  # noqa: E402
+from headstart.train.sources import Mixed  # noqa: E402
 from headstart.types import Epoch  # noqa: E402
-from train_for_tests import ROWS, Memory, bits, data, network, run  # noqa: E402
+from train_for_tests import CLASSES, ROWS, Memory, bits, data, network, run  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -214,6 +216,9 @@ def test_an_unsound_state_is_set_aside(cut: Path, spoil: Callable[[Path], None],
         {"held": np.arange(ROWS, ROWS + 9)},
         {"module": network(1)},
         {"source": Memory(data(1)[0], data()[1])},
+        {"source": Memory(*data(), noise=0.5)},  # the same rows, other batches
+        {"source": Mixed(Memory(*data()), CLASSES, Mix(0.2), (1, 2))},  # type: ignore[arg-type]
+        {"settings": replace(PLAIN, select="last")},
         {"loss": torch.nn.CrossEntropyLoss()},
     ],
     ids=lambda other: next(iter(other)),
@@ -223,6 +228,28 @@ def test_a_state_of_other_arguments_is_set_aside(cut: Path, other: dict[str, Any
     _, trained = run(**arguments, folder=cut)
     assert ["other arguments" in note for note in trained.notes] == [True]
     assert trained.steps == 15
+
+
+def test_a_mixed_source_within_is_told_from_others(cut: Path) -> None:
+    def source(alpha: float) -> Mixed:
+        return Mixed(Memory(*data()), CLASSES, Mix(alpha), (1, 2))  # type: ignore[arg-type]
+
+    for alpha, epochs in ((0.2, 5), (0.2, 0), (0.4, 5)):
+        told: list[Epoch] = []
+        run(PLAIN, folder=cut, source=source(alpha), progress=told.append)
+        assert len(told) == epochs
+
+
+@pytest.mark.parametrize("settings", [replace(PLAIN, select="last"), replace(PLAIN, ema=0.9)])
+def test_mixed_batches_go_on_with_the_same_bytes(tmp_path: Path, settings: Settings) -> None:
+    memory: Any = Memory(*data(), noise=0.1)
+    source = Mixed(memory, CLASSES, Mix(0.4), (1, 2), seed=3)
+    with pytest.raises(Cut):
+        run(settings, folder=tmp_path, progress=cut_after(2), source=source)
+    again = run(settings, folder=tmp_path, source=source)
+    assert not again[1].notes
+    assert bits(*again) == bits(*run(settings, source=source))
+    assert bits(*again) != bits(*run(settings, source=memory))
 
 
 def test_another_number_of_threads_is_another_training(cut: Path) -> None:

@@ -133,6 +133,20 @@ def test_the_best_epoch_by_held_out_loss_is_kept() -> None:
     assert all(p.requires_grad and p.grad is None for p in module.parameters())
 
 
+def test_where_the_last_epoch_is_kept_the_held_out_rows_choose_nothing() -> None:
+    settings = replace(SETTINGS, epochs=40, lr=0.1, batch=10, patience=2, select="last")
+    plain = Plain(settings, network())
+    plain.train(40)
+    assert int(np.argmin(plain.losses)) < 30  # the best epoch is another, and patience would end it
+    module, trained = run(settings)
+    assert (trained.best, trained.stopped, len(trained.history)) == (39, "done", 40)
+    assert same(module, plain.module)
+    assert [e.held_loss for e in trained.history] == pytest.approx(plain.losses, abs=1e-6)
+    with torch.no_grad():
+        logits = module(torch.from_numpy(X[ROWS:])).numpy()
+    np.testing.assert_allclose(logits, trained.held_out, atol=1e-6)
+
+
 def test_an_average_is_what_a_plain_loop_averages() -> None:
     settings = replace(SETTINGS, ema=0.7)
     plain = Plain(settings, network())

@@ -139,6 +139,9 @@ def test_focal(gamma: float) -> None:
     for targets, shares in ((CODES, HOT), (SOFT, SOFT)):
         wanted = -(shares * (1 - p) ** gamma * np.log(p)).sum(1).mean()
         assert value(losses.Focal(gamma), LOGITS, targets) == pytest.approx(wanted)
+        smooth = shares * 0.8 + 0.2 / p.shape[1]
+        wanted = -(smooth * (1 - p) ** gamma * np.log(p)).sum(1).mean()
+        assert value(losses.Focal(gamma, 0.2), LOGITS, targets) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])

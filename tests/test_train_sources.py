@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 from headstart.preprocess import image  # noqa: E402
 from headstart.train import sources  # noqa: E402
 from headstart.train.augment_images import Images, augment, preset  # noqa: E402
+from headstart.train.augment_texts import drop_tokens  # noqa: E402
+from headstart.train.mix import Mix  # noqa: E402
 from headstart.train.trainable import Trainable, cut, layers  # noqa: E402
 from headstart.types import Preprocess  # noqa: E402
 from test_backbones_graph_bert import plain  # noqa: E402
@@ -113,6 +115,116 @@ def test_kept_texts_go_on_as_the_whole_does(texts):  # noqa: F811
     np.testing.assert_allclose(
         whole(*inputs).detach(), session.run(None, source.feeds(ROWS))[0], atol=1e-5
     )
+
+
+def pair_of(soft):
+    """The share that stayed of each target, and the partner of each row."""
+    own = soft.gather(1, torch.arange(len(soft))[:, None])[:, 0]
+    other = soft.clone()
+    other.fill_diagonal_(0)
+    partner = torch.where(own > 1 - 1e-6, torch.arange(len(soft)), other.argmax(1))
+    return own, partner
+
+
+def kept_maps(shape=(6, 5, 4)):
+    """Activations of seven pictures in two views; the targets are the rows."""
+    values = np.random.default_rng(0).normal(0, 1, (2, 7, *shape)).astype(np.float16)
+    return sources.Between(values, np.arange(8), np.arange(7), None, ("map",))
+
+
+def test_mixup_of_kept_activations_is_manifold_mixup():
+    kept, rows = kept_maps(), np.arange(7)
+    source = sources.mixed(kept, 7, Mix(mixup=0.2), 3)
+    (plain_values,), _ = kept.batch(rows, 1, 4, train=True)
+    changed = 0
+    for step in range(9):
+        (made_values,), soft = source.batch(rows, 1, step, train=True)
+        own, partner = pair_of(soft)
+        share = own.view(-1, 1, 1, 1)
+        wanted = share * plain_values + (1 - share) * plain_values[partner]
+        torch.testing.assert_close(made_values, wanted, atol=1e-5, rtol=0)
+        hot = torch.eye(7)
+        torch.testing.assert_close(soft, own[:, None] * hot + (1 - own[:, None]) * hot[partner])
+        again = source.batch(rows, 1, step, train=True)
+        assert torch.equal(again[0][0], made_values)
+        assert torch.equal(again[1], soft)
+        changed += not torch.equal(made_values, plain_values)
+    assert changed > 6  # a share may be 1 within rounding
+    inputs, targets = source.batch(ROWS, 1, 0, train=False)
+    meant, codes = kept.batch(ROWS, 1, 0, train=False)
+    assert torch.equal(inputs[0], meant[0])
+    assert torch.equal(targets, codes)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((6, 5, 4), (2, 3)), ((5, 5, 6), (1, 2))])
+def test_cutmix_pastes_in_the_map_of_another_picture(shape, axes):
+    kept, rows = kept_maps(shape), np.arange(7)
+    source = sources.mixed(kept, 7, Mix(cutmix=1.0), 3)
+    assert source.axes == axes
+    (plain_values,), _ = kept.batch(rows, 1, 4, train=True)
+    for step in range(9):
+        (made_values,), soft = source.batch(rows, 1, step, train=True)
+        own, partner = pair_of(soft)
+        channel = ({1, 2, 3} - set(axes)).pop()
+        stays = (made_values == plain_values).all(channel)  # (n, height, width)
+        pasted = (made_values == plain_values[partner]).all(channel)
+        assert (stays | pasted).all()
+        moved = partner != torch.arange(7)
+        torch.testing.assert_close(stays[moved].float().mean((1, 2)), own[moved])
+
+
+def test_mixed_pictures_are_mixed_as_the_model_gets_them(scenes):
+    plain_source = made(scenes, preset("light"))
+    source = sources.mixed(plain_source, 7, Mix(mixup=0.2), 3)
+    assert (source.axes, source.lengths) == ((1, 2), None)
+    (pixels,), _ = plain_source.batch(np.arange(7), 1, 2, train=True)
+    (mixed_pixels,), soft = source.batch(np.arange(7), 1, 2, train=True)
+    own, partner = pair_of(soft)
+    share = own.view(-1, 1, 1, 1)
+    wanted = share * pixels + (1 - share) * pixels[partner]
+    assert mixed_pixels.dtype == torch.uint8
+    assert (mixed_pixels.float() - wanted).abs().max() <= 0.501
+
+
+def dropping(drop):
+    rng = np.random.default_rng(0)
+    ids = [np.array([1, *rng.integers(3, 50, size), 2]) for size in (4, 9, 2, 7, 1, 12)]
+    return sources.Texts(ids, np.arange(6), drop, frozenset({1, 2}), seed=5)
+
+
+def test_tokens_of_texts_disappear_in_training_alone():
+    source, without = dropping(0.5), dropping(0.0)
+    rows = np.array([5, 0, 3])
+    feeds = source.feeds(rows)
+    ids, mask = (torch.from_numpy(feeds[name]) for name in ("input_ids", "attention_mask"))
+    for epoch in (0, 1):
+        got, _ = source.batch(rows, epoch, 9, train=True)
+        meant = drop_tokens(ids, mask, rows, epoch, 5, rate=0.5, special={1, 2})
+        assert all(torch.equal(a, b) for a, b in zip(got, meant))
+        assert int(got[1].sum()) < int(mask.sum())
+        held, _ = source.batch(rows, epoch, 9, train=False)
+        plain_rows, _ = without.batch(rows, epoch, 9, train=True)
+        assert torch.equal(held[0], ids)
+        assert torch.equal(plain_rows[0], ids)
+    assert source.lengths.tolist() == without.lengths.tolist()
+
+
+def test_kept_tokens_that_disappear_say_nothing_above(texts):  # noqa: F811
+    model = texts[plain]
+    found = layers(model)
+    at = found.cuts[1][0]
+    halves = cut(model, at)
+    top = Trainable(halves.top, found.depth)
+    kept = sources.between(dropping(0.5), halves.bottom.SerializeToString(), top.inputs)
+    rows = np.arange(6)
+    inputs, _ = kept.batch(rows, 1, 0, train=True)
+    place = top.inputs.index("attention_mask")
+    hidden = kept.batch(rows, 1, 0, train=False)[0][place] > inputs[place]
+    assert hidden.any()
+    changed = inputs[0].clone()
+    changed[hidden] += 1.0
+    torch.testing.assert_close(top(changed, *inputs[1:]), top(*inputs))
+    assert not torch.allclose(top(*kept.batch(rows, 1, 0, train=False)[0]), top(*inputs))
 
 
 def test_large_arrays_lie_in_a_file(monkeypatch):

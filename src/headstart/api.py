@@ -30,6 +30,8 @@ from headstart.runtime.predictor import BundlePredictor
 from headstart.scores import Evaluation
 from headstart.stages import Stages
 from headstart.tasks.classification import Classification
+from headstart.trackers.values import settings_of
+from headstart.trackers.watching import watching
 from headstart.types import Prediction, Skipped, Table
 
 _TOGETHER = 1024  # rows that are held against the training rows at a time
@@ -91,8 +93,12 @@ def fit(
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
-    stages = Stages(progress or (lambda stage, done, total: None))
-    model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
+    told = progress or (lambda stage, done, total: None)
+    with watching(told, chosen.track, title, settings_of(chosen)) as watched:
+        stages = Stages(watched)
+        model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
+        assert model.evaluation is not None
+        watched.end(model.evaluation.metrics, model.evaluation.trials)
     if out is not None:
         with stages.enter("save"):
             model.save(out)

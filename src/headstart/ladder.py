@@ -56,6 +56,7 @@ class Ground:
         until: when the fit has to be done, of `time.monotonic`; None: any time.
         after: seconds that the rest of a fit takes besides.
         spare: inputs without labels.
+        student: a backbone that distillation teaches; None: a smaller one is made of `backbone`.
         identity: of the inputs and labels; a fit of the same goes on where one was cut off. Empty: nothing
             is kept.
     """
@@ -72,6 +73,7 @@ class Ground:
     until: float | None = None
     after: float = 5.0
     spare: Sequence[Input] = ()
+    student: Backbone | None = None
     identity: str = ""
 
 
@@ -280,16 +282,16 @@ class _Climb:
     def _fitting(self, rung: Rung) -> tuple[Rung, str]:
         """The rung with as much of the backbone as fits the time left, or why nothing does."""
         ground, part = self.ground, self.parts[0]
-        if ground.until is None:
-            return rung, ""
-        shares = (1.0,) if rung.fixed else (1.0, *_SHALLOWER)
+        if ground.until is None or rung.fixed:
+            return rung, ""  # a training plans its epochs itself
+        shares = (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
             if _begun(self._folder(replace(rung, config=config), part)):
                 return replace(rung, config=config), ""  # a fit that was cut off goes on
         cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
         left = self._left(cost.answer)
-        epochs = 1 if rung.fixed else min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
+        epochs = min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
                 return replace(rung, config=config), ""
@@ -378,6 +380,8 @@ class _Climb:
             budget=0.0 if budget == float("inf") else max(budget, 1.0),
             folder=folder,
             prepared=self.memory,
+            spare=ground.spare,
+            student=ground.student,
         )
 
     def _folder(self, rung: Rung, held: np.ndarray) -> Path | None:

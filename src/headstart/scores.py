@@ -216,6 +216,57 @@ class Trials:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """What a pretrained backbone bought: the same rows learned with one and from scratch.
+
+    Attributes:
+        rows: numbers of training rows, ascending; each holds the smaller ones.
+        with_: accuracy on the held-out rows with the pretrained backbone, one for each number, with a 95 %
+            bootstrap interval.
+        without: the same of a network from scratch.
+        lead: the first minus the second, with a 95 % interval of the paired difference.
+        needed: how many rows the network from scratch needs to be as accurate as the pretrained one is with
+            `rows[0]`, read off its curve, with a 95 % interval; None where it does not get there, or not
+            beyond doubt.
+        more_than: where `needed` is None: it needs more rows than this, with 97.5 % confidence; 0 where the
+            curves do not tell.
+        held: how many held-out rows both answered.
+        note: how it was made, or why there is nothing to show.
+    """
+
+    rows: tuple[int, ...]
+    with_: tuple[Metric, ...]
+    without: tuple[Metric, ...]
+    lead: tuple[Metric, ...] = ()
+    needed: Metric | None = None
+    more_than: int = 0
+    held: int = 0
+    note: str = ""
+
+    @property
+    def saves(self) -> Metric | None:
+        """How many labels the pretrained backbone saves at its smallest number of rows; None: not known."""
+        if self.needed is None:
+            return None
+        own, needed = self.rows[0], self.needed
+        return Metric(needed.value - own, needed.low - own, needed.high - own)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "rows": list(self.rows),
+            "with": [one.to_json() for one in self.with_],
+            "without": [one.to_json() for one in self.without],
+            "lead": [one.to_json() for one in self.lead],
+            "needed": self.needed and self.needed.to_json(),
+            "saves": self.saves and self.saves.to_json(),
+            "more_than": self.more_than,
+            "held": self.held,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How good a model is, on which rows, and how sure.
 
@@ -241,6 +292,7 @@ class Evaluation:
             was not or cannot be found out.
         without_leaked: the metrics without those rows; empty where there are none.
         trials: the candidates that were compared on held-out training rows; None where one was made.
+        transfer: what the pretrained backbone bought, where that was asked for.
     """
 
     metrics: Mapping[str, Metric]
@@ -263,3 +315,4 @@ class Evaluation:
     leaked: int | None = None
     without_leaked: Mapping[str, Metric] = field(default_factory=dict)
     trials: Trials | None = None
+    transfer: Transfer | None = None

@@ -249,7 +249,8 @@ class Epoch:
         score: score on the held-out rows; None without any, or where it is not finite.
         lr: learning rate of the last step, of a group with factor 1.
         seconds: since the start of the training, interrupted time not counted.
-        best: no epoch before it had a lower held-out loss.
+        best: its weights replaced those kept before: no epoch before it had a lower held-out loss, or the
+            last epoch is to be kept.
     """
 
     epoch: int

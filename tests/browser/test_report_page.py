@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import report_examples as ex
+import report_trials as rt
 from headstart.report import notebook, page
 
 pytestmark = pytest.mark.browser
@@ -17,6 +18,7 @@ PAGES = {
     "spam": lambda: page.render(ex.spam(), "en"),
     "tiny": lambda: page.render(ex.tiny(), "zh"),
     "hostile": lambda: page.render(ex.hostile(), "en"),
+    "tried": lambda: page.render(rt.having(ex.waste(60), rt.many()), "zh"),
 }
 # contrast of the text colours as WCAG 2.2 computes it, over the nearest ground that is not transparent
 CONTRAST = """
@@ -144,7 +146,7 @@ def test_the_page_is_whole_without_scripts(browser, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["waste", "intents", "spam"])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tried"])
 def test_text_has_the_contrast_that_everybody_can_read(browser, tmp_path, name, scheme):
     path = tmp_path / "report.html"
     path.write_text(PAGES[name](), "utf-8")
@@ -165,11 +167,12 @@ def test_the_notebook_card_runs_nothing(browser, tmp_path):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tiny", "hostile"])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tiny", "hostile", "tried"])
 def test_the_words_of_plots_can_be_read_at_every_width(browser, tmp_path, name, width):
     path = tmp_path / "report.html"
     path.write_text(PAGES[name](), "utf-8")
     with shown(browser, path, viewport={"width": width, "height": 800}) as (tab, _, _):
+        tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert tab.locator("svg.plot").count() >= 1
         assert tab.evaluate(PLOTTED) == []
 
@@ -181,3 +184,16 @@ def test_plots_have_a_name_and_a_description_for_screen_readers(browser, tmp_pat
         plots = tab.get_by_role("img", name="Promised probability and share of right answers")
         assert plots.count() == 1
         assert "promised" in plots.locator("desc").text_content()
+
+
+@pytest.mark.parametrize("width", [360, 700, 1280])
+def test_every_candidate_is_drawn_beside_its_numbers(browser, tmp_path, width):
+    path = tmp_path / "report.html"
+    path.write_text(PAGES["tried"](), "utf-8")
+    with shown(browser, path, viewport={"width": width, "height": 800}) as (tab, _, _):
+        rows = tab.get_by_role("table", name="尝试过的方法").get_by_role("row")
+        assert rows.count() == 1 + 6  # also where the table is laid out for a phone
+        boxes = [one.bounding_box() for one in tab.locator("svg.interval[role=img]").all()]
+        assert len(boxes) == 5
+        assert len({(round(box["x"]), round(box["width"])) for box in boxes}) == 1
+        assert all(box["width"] > 150 and box["height"] > 20 for box in boxes)

@@ -9,6 +9,7 @@ SOURCES = Registry(
     "headstart.backbones",
     {
         "starter": "headstart.backbones.starter:load",
+        "scratch": "headstart.backbones.scratch:load",
         "timm": "headstart.backbones.hub_timm:load",
         "hf": "headstart.backbones.hub_transformers:load",
     },

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbones import shelf
 from headstart.backbones.hub_files import absent, snapshot
 from headstart.backbones.quiet import quiet
+from headstart.backbones.random_weights import random_weights
 from headstart.backbones.torchvision_repair import repair_torchvision
 from headstart.errors import BackboneError, MissingExtra
 from headstart.hashing import canonical_json, hash_file
@@ -48,7 +49,8 @@ def load(
             "local-dir:/path/to/folder".
         offline: never try the network.
         say: told what takes a while.
-        pretrained: False gives random weights, for trials and as a baseline.
+        pretrained: False gives random weights by timm's own initialiser, for trials and as a baseline; of
+            a model of the hub its configuration alone is fetched.
         seed: of the random weights.
 
     Raises:
@@ -59,18 +61,17 @@ def load(
     key = _key(name, pretrained, seed)
     kept = shelf.take(key)
     if kept is not None:
-        return kept
+        return kept if pretrained else random_weights(kept, seed)
     timm = _import_timm()
     if say:
         say(f"making a graph of timm:{name}, once")
     with quiet():
         if pretrained:
-            shown = f"timm:{name}"
             model, sha256 = _pretrained(timm, name, offline=offline)
-        else:
-            shown = f"timm:{name} (random weights, seed {seed})"
-            model, sha256 = _untrained(timm, name, seed), ""
-        return _keep(timm, key, shown, model, sha256)
+            return _keep(timm, key, f"timm:{name}", model, sha256)
+        shown = f"timm:{name} (random weights, seed {seed})"
+        model = _untrained(timm, name, seed, offline=offline)
+        return random_weights(_keep(timm, key, shown, model, ""), seed)
 
 
 def _key(name: str, pretrained: bool, seed: int) -> str:
@@ -210,14 +211,37 @@ def _either(names: Iterable[str]) -> str:
     return " or ".join(names)
 
 
-def _untrained(timm: Any, name: str, seed: int) -> nn.Module:
+def _untrained(timm: Any, name: str, seed: int, *, offline: bool = True) -> nn.Module:
     import torch
 
-    if not name.startswith(("hf-hub:", "local-dir:")):
+    if name.startswith("hf-hub:"):
+        name = f"local-dir:{_described(name, offline=offline)}"
+    elif name.startswith("local-dir:"):
+        name = f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}"
+    else:
         _config_or_none(timm, name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # noqa: TID251  timm draws from torch's own generator; forked above
-        return _features(timm.create_model(name, pretrained=False))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # noqa: TID251  timm draws from torch's generator; forked above
+            return _features(timm.create_model(name, pretrained=False))
+    except (RuntimeError, KeyError, ValueError, AttributeError, OSError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BackboneError(
+            f"timm:{name} cannot be made: {lines[0][:300]}",
+            fix=f"check that its config.json is one of timm, or {_INSTEAD}",
+        ) from error
+
+
+def _described(name: str, *, offline: bool) -> Path:
+    """The folder with the configuration of a model of the hub."""
+    return snapshot(
+        f"timm:{name}",
+        name.removeprefix("hf-hub:"),
+        ("config.json",),
+        complete=lambda folder: (folder / "config.json").exists(),
+        offline=offline,
+        instead=_INSTEAD,
+    )
 
 
 def _config_or_none(timm: Any, name: str) -> None:

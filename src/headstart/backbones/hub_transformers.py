@@ -7,8 +7,9 @@ from safetensors only, and no code out of a model's repository is ever run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headstart.backbones import shelf
 from headstart.backbones.hub_files import card_licence, snapshot
 from headstart.backbones.picture_steps import compare_pictures, picture_steps
 from headstart.backbones.quiet import quiet
+from headstart.backbones.random_weights import random_weights
 from headstart.backbones.sentence_parts import SentenceParts, read_parts
 from headstart.backbones.torchvision_repair import repair_torchvision
 from headstart.errors import BackboneError, MissingExtra
@@ -49,7 +51,14 @@ _TRIALS = (
 )
 
 
-def load(name: str, *, offline: bool = False, say: Callable[[str], None] | None = None) -> Backbone:
+def load(
+    name: str,
+    *,
+    offline: bool = False,
+    say: Callable[[str], None] | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+) -> Backbone:
     """A transformers model as a backbone: one vector for each text, or for each picture.
 
     Texts: token states are pooled as the model's sentence-transformers files say, else averaged.
@@ -61,6 +70,9 @@ def load(name: str, *, offline: bool = False, say: Callable[[str], None] | None 
             certain one is wanted).
         offline: never try the network.
         say: told what takes a while.
+        pretrained: False gives random weights by the model's own initialiser: the configuration and the
+            tokenizer are fetched, no weights. Dense layers after the pooling are then left out.
+        seed: of the random weights.
 
     Raises:
         BackboneError: the name is unknown, the weights are neither here nor to be had or not in
@@ -68,17 +80,18 @@ def load(name: str, *, offline: bool = False, say: Callable[[str], None] | None 
         MissingExtra: transformers or torch is not installed.
     """
     shown, local = f"hf:{name}", _local(name)
-    key = _key(name, local)
+    drawn = None if pretrained else seed
+    key = _key(name, local, drawn)
     kept = shelf.take(key)
-    if kept is not None:
-        return kept
-    if say:
-        say(f"making a graph of {shown}, once")
-    with quiet():
-        transformers = _import_transformers()
-        with _no_bars(transformers):
-            folder = local or _download(shown, name, offline=offline)
-            return _build(transformers, key, shown, folder)
+    if kept is None:
+        if say:
+            say(f"making a graph of {shown}, once")
+        with quiet():
+            transformers = _import_transformers()
+            with _no_bars(transformers):
+                folder = local or _download(shown, name, offline=offline, weights=pretrained)
+                kept = _build(transformers, key, shown, folder, drawn)
+    return kept if drawn is None else random_weights(kept, drawn)
 
 
 def _local(name: str) -> Path | None:
@@ -90,13 +103,15 @@ def _local(name: str) -> Path | None:
     return None
 
 
-def _key(name: str, local: Path | None) -> str:
+def _key(name: str, local: Path | None, seed: int | None = None) -> str:
     key: dict[str, Any] = {"adapter": "transformers", "version": _VERSION, "name": name}
     if local is not None:
         files = [*sorted(local.glob("*")), *sorted(local.glob("*/*"))]
         stats = [(str(f.relative_to(local)), f.stat()) for f in files if f.is_file()]
         key["name"] = str(local.resolve())
         key["files"] = [[path, stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    if seed is not None:
+        key["seed"] = seed
     return canonical_json(key)
 
 
@@ -124,14 +139,22 @@ def _no_bars(transformers: Any) -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def _download(shown: str, name: str, *, offline: bool) -> Path:
+def _download(shown: str, name: str, *, offline: bool, weights: bool) -> Path:
     return snapshot(
         shown,
         name,
-        (*_FILES, *_WEIGHTS),
-        complete=lambda folder: bool(_weight_files(folder)),
+        (*_FILES, *_WEIGHTS) if weights else _FILES,
+        complete=lambda folder: bool(_weight_files(folder)) if weights else _described(folder),
         offline=offline,
         instead=_INSTEAD,
+    )
+
+
+def _described(folder: Path) -> bool:
+    """Whether a folder says how the model is made and how its inputs are prepared."""
+    prepares = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "preprocessor_config.json")
+    return any(folder.glob("**/config.json")) and any(
+        any(folder.glob(f"**/{name}")) for name in prepares
     )
 
 
@@ -141,13 +164,18 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def _build(transformers: Any, key: str, shown: str, folder: Path) -> Backbone:
+def _build(
+    transformers: Any, key: str, shown: str, folder: Path, seed: int | None = None
+) -> Backbone:
     parts = read_parts(shown, folder)
-    model, trained_pooler = _model(transformers, shown, parts.model)
+    model, trained_pooler = _model(transformers, shown, parts.model, seed)
+    if seed is not None:
+        shown = f"{shown} (random weights, seed {seed})"
+        parts = replace(parts, dense=())
     wanted = model.main_input_name
     common = {
         "licence": card_licence(folder),
-        "sha256": _weights_sha256(parts.model, model),
+        "sha256": _weights_sha256(parts.model if seed is None else None, model),
     }
     if wanted == "pixel_values":
         return _keep_pictures(transformers, key, shown, folder, model, trained_pooler, common)
@@ -158,9 +186,11 @@ def _build(transformers: Any, key: str, shown: str, folder: Path) -> Backbone:
     )
 
 
-def _model(transformers: Any, shown: str, folder: Path) -> tuple[Any, bool]:
+def _model(
+    transformers: Any, shown: str, folder: Path, seed: int | None = None
+) -> tuple[Any, bool]:
     """The part of the model that makes features, float32, and whether its pooler has weights."""
-    raw = _config(shown, folder)
+    raw = _config(shown, folder, weights=seed is None)
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -168,7 +198,9 @@ def _model(transformers: Any, shown: str, folder: Path) -> tuple[Any, bool]:
         loader = transformers.AutoModel
         if type(config) in transformers.models.auto.modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING:
             loader = transformers.AutoModelForTextEncoding  # leaves T5's decoder out
-        model, report = _filled(loader, folder, config)
+        model, missing = (
+            _filled(loader, folder, config) if seed is None else _drawn(loader, config, seed)
+        )
     except Exception as error:
         raise _unloadable(shown, raw, error) from error
     if getattr(config, "vision_config", None) is not None:
@@ -179,12 +211,12 @@ def _model(transformers: Any, shown: str, folder: Path) -> tuple[Any, bool]:
         prefix = ""
     if model is None:
         raise BackboneError(f"{shown} has no part that sees pictures alone.", fix=_INSTEAD)
-    _refuse_missing(shown, report["missing_keys"], prefix)
+    _refuse_missing(shown, missing, prefix)
     # a pooler that came without weights holds random numbers: it must not be used
-    return model.eval(), not any("pooler" in key for key in report["missing_keys"])
+    return model.eval(), seed is None and not any("pooler" in key for key in missing)
 
 
-def _config(shown: str, folder: Path) -> Mapping[str, Any]:
+def _config(shown: str, folder: Path, *, weights: bool) -> Mapping[str, Any]:
     file = folder / "config.json"
     if not file.exists():
         raise BackboneError(
@@ -198,7 +230,7 @@ def _config(shown: str, folder: Path) -> Mapping[str, Any]:
             fix=f"use {shown.replace('hf:', 'timm:hf-hub:', 1)}, or "
             "timm:local-dir:FOLDER for a folder",
         )
-    if not _weight_files(folder):
+    if weights and not _weight_files(folder):
         raise BackboneError(
             f"{shown} has no weights in safetensors; pickled weights are not read.",
             fix="save it again with model.save_pretrained(...), which writes safetensors",
@@ -206,13 +238,14 @@ def _config(shown: str, folder: Path) -> Mapping[str, Any]:
     return raw
 
 
-def _filled(loader: Any, folder: Path, config: Any) -> tuple[Any, Mapping[str, Any]]:
+def _filled(loader: Any, folder: Path, config: Any) -> tuple[Any, Collection[str]]:
+    """The model with its weights, and the names of those that it lacks."""
     import torch
 
     with torch.random.fork_rng(
         devices=[]
     ):  # parts without weights are drawn from torch's generator
-        return loader.from_pretrained(
+        model, report = loader.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -222,6 +255,19 @@ def _filled(loader: Any, folder: Path, config: Any) -> tuple[Any, Mapping[str, A
             trust_remote_code=False,
             output_loading_info=True,
         )
+    return model, report["missing_keys"]
+
+
+def _drawn(loader: Any, config: Any, seed: int) -> tuple[Any, Collection[str]]:
+    """The model with random weights by its own initialiser; it lacks none."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # noqa: TID251  it draws from torch's own generator; forked above
+        model = loader.from_config(
+            config, dtype=torch.float32, attn_implementation="eager", trust_remote_code=False
+        )
+    return model, ()
 
 
 def _unloadable(shown: str, raw: Mapping[str, Any], error: Exception) -> BackboneError:
@@ -250,10 +296,11 @@ def _refuse_missing(shown: str, missing: Any, prefix: str) -> None:
         )
 
 
-def _weights_sha256(folder: Path, model: Any) -> str:
+def _weights_sha256(folder: Path | None, model: Any) -> str:
+    """Of the weights' file, or of the weights themselves where they lie in no single one."""
     from headstart.backbones.graph import weights_hash
 
-    files = _weight_files(folder)
+    files = [] if folder is None else _weight_files(folder)
     return hash_file(files[0]) if len(files) == 1 else weights_hash(model.state_dict())
 
 

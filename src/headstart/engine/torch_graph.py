@@ -23,13 +23,14 @@ from onnx import (
 )
 from torch import Tensor, fx, nn
 
-from headstart.engine import torch_layers  # noqa: F401  its operators join the table
+from headstart.engine import torch_layers, torch_recurrent  # noqa: F401  they join the table
 from headstart.engine.torch_host import HOST, MEASURES
 from headstart.engine.torch_ops import OPERATORS, Operator
 from headstart.errors import BackboneError
 
 _OLDEST = 13  # operator set: before, axes were attributes and Softmax flattened
 _LIST = 64  # a longer list of integers is no shape
+_SEVERAL = ("Split", "RNN", "GRU", "LSTM")  # operators with several outputs
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 
 
@@ -131,7 +132,7 @@ class _Builder:
             inputs = tuple(self.argument(name, i, row) for i, name in enumerate(names))
             where = {"device": self.device} if row.makes else {}
             result = self.graph.call_function(row.run, inputs, {**attributes, **where})
-            if node.op_type != "Split":
+            if node.op_type not in _SEVERAL:
                 self.tensors[node.output[0]] = result
                 return
             for i, name in enumerate(node.output):
@@ -217,7 +218,7 @@ def _row(node: NodeProto, attributes: dict[str, Any]) -> Operator:
     if row is not None:
         outputs = [name for name in node.output if name]
         extra = {"device": None} if row.makes else {}
-        if len(outputs) > 1 and node.op_type != "Split":
+        if len(outputs) > 1 and node.op_type not in _SEVERAL:
             what += f" with {len(outputs)} outputs"
         elif _fits(row.run, len(node.input), {**attributes, **extra}):
             return row
@@ -253,6 +254,8 @@ def _attribute(attribute: AttributeProto) -> Any:
         return _tensor(attribute.t)
     if attribute.type == AttributeProto.STRING:
         return attribute.s.decode()
+    if attribute.type == AttributeProto.STRINGS:
+        return tuple(value.decode() for value in attribute.strings)
     if attribute.type in (AttributeProto.INTS, AttributeProto.FLOATS):
         return tuple(attribute.ints or attribute.floats)
     if attribute.type in (AttributeProto.INT, AttributeProto.FLOAT):

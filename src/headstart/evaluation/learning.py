@@ -114,7 +114,7 @@ def learning_curve(
     for fold in used:
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         known = None if right is None else right[held]
-        orders = [rest[_order(codes[rest], own[rest], k, rng)] for _ in range(draws)]
+        orders = [rest[nested(codes[rest], own[rest], k, rng)] for _ in range(draws)]
         scored.append(_score(features, source, codes, held, orders, shares, k, fit, known))
     return _curve(scored, n, draws * len(used), rng)
 
@@ -123,6 +123,27 @@ def round_number(most: int) -> int:
     """The largest of 1, 2, 5, 10, 20, 50, ... that is not above `most` >= 1."""
     power = 10 ** (len(str(most)) - 1)
     return max(step * power for step in (1, 2, 5) if step * power <= most)
+
+
+def nested(codes: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """An order of m rows every beginning of which holds the classes by their shares; groups together.
+
+    Args:
+        codes: (m,) class numbers in 0..k-1.
+        groups: (m,) numbers; rows of a group stand together.
+        k: number of classes.
+        rng: draws the order.
+    """
+    _, first, own = np.unique(groups, return_index=True, return_inverse=True)
+    classes = codes[first]
+    shuffled = rng.permutation(len(first))
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    counts = np.bincount(classes, minlength=k)
+    rank = np.empty(len(first))
+    rank[by_class] = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # the offset of a class rounds its share up or down at random, not always down
+    place = (rank + rng.random(k)[classes]) / counts[classes]
+    return np.argsort(place[own], kind="stable")
 
 
 def _right(candidate: Candidate | None, codes: np.ndarray) -> np.ndarray | None:
@@ -151,20 +172,6 @@ def _folds_to_use(folds: np.ndarray, right: np.ndarray | None) -> list[int]:
         used.append(fold)
         count += int(inside.sum())
     return used
-
-
-def _order(codes: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """An order of m rows every beginning of which holds the classes by their shares; groups together."""
-    _, first, own = np.unique(groups, return_index=True, return_inverse=True)
-    classes = codes[first]
-    shuffled = rng.permutation(len(first))
-    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    counts = np.bincount(classes, minlength=k)
-    rank = np.empty(len(first))
-    rank[by_class] = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # the offset of a class rounds its share up or down at random, not always down
-    place = (rank + rng.random(k)[classes]) / counts[classes]
-    return np.argsort(place[own], kind="stable")
 
 
 def _score(

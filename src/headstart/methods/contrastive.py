@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Config(tuning.Common):
     epochs: int = field(default=20, metadata=note("epochs at most", low=1, high=10_000))
     steps: int = field(default=60, metadata=note("steps at most", low=1, high=1_000_000))
     batch: int = field(default=64, metadata=note("rows a step, views counted", low=2, high=65_536))
-    loss: Literal["prototypes", "rows"] = field(
+    loss: str = field(
         default="prototypes",
         metadata=note(
             "what a row is compared with: a prototype of each class, or the other rows of its batch",
@@ -67,6 +67,13 @@ class Config(tuning.Common):
     views: int = field(default=8, metadata=tuning.VIEWS)
     smoothing: float = field(default=0.0, metadata=note(_UNUSED, low=0.0, high=0.0))
     patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
+    mix: str = field(default="none", metadata=note(_UNUSED, choices=("none",)))
+    balanced: bool = field(
+        default=True, metadata=note("batches are balanced over the classes", choices=(True,))
+    )
+    select: str = field(
+        default="last", metadata=note("the epoch whose weights are kept", choices=("last",))
+    )
 
 
 def fit(
@@ -229,8 +236,11 @@ def _trained(
     spent = time.perf_counter() - started
     each = steps_per_epoch(len(learn), config.batch)
     settings = Settings(
+        optimiser=config.optimiser,
         lr=config.lr or _RATES[modality],
         weight_decay=0.0,
+        schedule=config.schedule,
+        ema=config.ema,
         epochs=max(1, min(config.epochs, -(-config.steps // each))),
         batch=config.batch,
         clip=1.0,

@@ -74,10 +74,10 @@ def fit(
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
-        those of the rows `material.held`.
+        those of the rows `material.held`. Without such rows the last epoch is kept.
 
     Raises:
-        DataError: there is no row to learn from, or none is held out.
+        DataError: there is no row to learn from.
         BackboneError: the backbone's graph cannot be trained.
     """
     config = config or Config()

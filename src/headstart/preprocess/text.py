@@ -88,6 +88,12 @@ class TextEncoder:
             else:
                 raise _malformed(f"{where} is {dict(step)!r}"[:300])
 
+    @property
+    def special(self) -> frozenset[int]:
+        """Ids of tokens that stand for no word: beginning, end, separator, padding and so on."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return frozenset(number for number, token in added.items() if token.special)
+
     def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         """Tokenise.
 

@@ -57,20 +57,67 @@ def drop_tokens(
         ConfigError: the rate is outside its range, or the shapes do not agree.
     """
     _check(ids, mask, rows, rate)
+    gone = _gone(ids, mask, rows, epoch, seed, rate, special)
+    if mask_id is not None:
+        return ids.masked_fill(gone, mask_id), mask.clone()
+    kept = mask.bool() & ~gone
+    first = kept if side == "left" else ~kept  # what does not belong stands first, or last
+    order = first.long().argsort(dim=1, stable=True)
+    kept = kept.gather(1, order)
+    return ids.gather(1, order).masked_fill(~kept, pad_id), kept.to(mask.dtype)
+
+
+def hide_tokens(
+    ids: Tensor,
+    mask: Tensor,
+    rows: np.ndarray,
+    epoch: int,
+    seed: int,
+    *,
+    rate: float,
+    special: Collection[int],
+) -> Tensor:
+    """An attention mask that hides the tokens which `drop_tokens` drops; they keep their places.
+
+    For activations of layers below, which no longer hold tokens that could be left out: no token above
+    attends to a hidden one, and a mean over the tokens leaves it out.
+
+    Args:
+        ids: (n, t) int64 token ids.
+        mask: (n, t) attention mask, 1 for tokens and 0 for padding.
+        rows: (n,) row numbers in the table.
+        epoch: the epoch's number.
+        seed: the run's seed.
+        rate: how likely a token is hidden, from 0 to below 1.
+        special: ids that always stay.
+
+    Returns:
+        A mask of the same shape and type. At least one ordinary token of each text that has any stays.
+
+    Raises:
+        ConfigError: the rate is outside its range, or the shapes do not agree.
+    """
+    _check(ids, mask, rows, rate)
+    return mask.masked_fill(_gone(ids, mask, rows, epoch, seed, rate, special), 0)
+
+
+def _gone(
+    ids: Tensor,
+    mask: Tensor,
+    rows: np.ndarray,
+    epoch: int,
+    seed: int,
+    rate: float,
+    special: Collection[int],
+) -> Tensor:
+    """(n, t) bool: the tokens that disappear."""
     real = mask.bool()
     ordinary = real & ~torch.isin(ids, torch.tensor(sorted(special), dtype=ids.dtype))
     u = torch.from_numpy(draws(seed, epoch, rows, Stream.TOKENS, ids.shape[1]))
     place = (real.long().cumsum(1) - 1).clamp(min=0)  # (n, t)
     u = u.gather(1, place).masked_fill(~ordinary, -1)
     best = u == u.amax(1, keepdim=True)  # the last that may go
-    gone = ordinary & (u < rate) & ~best
-    if mask_id is not None:
-        return ids.masked_fill(gone, mask_id), mask.clone()
-    kept = real & ~gone
-    first = kept if side == "left" else ~kept  # what does not belong stands first, or last
-    order = first.long().argsort(dim=1, stable=True)
-    kept = kept.gather(1, order)
-    return ids.gather(1, order).masked_fill(~kept, pad_id), kept.to(mask.dtype)
+    return ordinary & (u < rate) & ~best
 
 
 def _check(ids: Tensor, mask: Tensor, rows: np.ndarray, rate: float) -> None:

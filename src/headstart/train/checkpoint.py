@@ -211,8 +211,8 @@ def identity(job: Job) -> str:
     """A hash of what a training depends on: two with the same hash end with the same bytes.
 
     The budget does not: what it allowed was decided before the first step and is kept.
-    Of the source, its type and the first rows count, as its data may be large; of the machine, the kind
-    of device and the number of threads.
+    Of the source, its type, its settings and the first rows count, as its data may be large; of the
+    machine, the kind of device and the number of threads.
     """
     first = job.source.batch(job.learn[:4], 0, 0, train=False)
     module = {**dict(job.module.named_parameters()), **dict(job.module.named_buffers())}
@@ -232,12 +232,25 @@ def identity(job: Job) -> str:
             "settings": dataclasses.asdict(job.settings) | {"budget": bool(job.settings.budget)},
             "groups": [dataclasses.asdict(group) for group in job.groups],
             "loss": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(job.loss)),
-            "source": type(job.source).__qualname__,
+            "source": _told(job.source),
             "rows": hash_parts(hash_bytes(np.ascontiguousarray(one).tobytes()) for one in rows),
             "first": [_hash(one) for one in (*first[0], first[1])],
             "module": {name: _hash(tensor) for name, tensor in module.items()},
         }
     )
+
+
+def _told(source: object) -> list[str]:
+    """The type of a source and its settings, also those of a source within; no data."""
+    told = [type(source).__qualname__]
+    if dataclasses.is_dataclass(source):
+        values = [(one.name, getattr(source, one.name)) for one in dataclasses.fields(source)]
+        for name, value in values:
+            if dataclasses.is_dataclass(value):
+                told += [name, *_told(value)]
+            elif isinstance(value, bool | int | float | str | None):
+                told.append(f"{name}={value!r}")
+    return told
 
 
 def _hash(tensor: Tensor) -> str:

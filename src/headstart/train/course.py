@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from headstart.train.passes import Judged
 from headstart.train.plan import Plan
+from headstart.train.settings import Settings
 from headstart.train.weights import Tensors
 from headstart.types import Epoch
 
@@ -33,7 +34,7 @@ class State:
         factor: what divergence left of the learning rate.
         returns: how often the training went back.
         history: the epochs that are finished.
-        best: the best of them; -1 without one.
+        best: the one whose weights are kept; -1 without one.
         notes: what was noticed.
         seconds: taken so far.
         stopped: why it ended; empty before that.
@@ -64,7 +65,7 @@ class Course:
     Attributes:
         state: the numbers.
         anchor: everything as it was when the current epoch began.
-        best: what is to be used, of the best epoch so far, and its "held_out" logits.
+        best: what is to be used, of the epoch that is kept, and its "held_out" logits.
     """
 
     state: State
@@ -119,18 +120,24 @@ def gone_back(state: State, why: str) -> State:
     return replace(noted(back, note), factor=state.factor / 10, returns=state.returns + 1)
 
 
-def after_epoch(state: State, judged: Judged, seconds: float, patience: int, late: bool) -> State:
+def after_epoch(
+    state: State, judged: Judged, seconds: float, settings: Settings, late: bool
+) -> State:
     """After the held-out rows of an epoch.
+
+    Where the last epoch is to be kept, each one replaces the one before: the held-out rows choose
+    nothing, not even when to stop, so what they say of the result is not flattered.
 
     Args:
         state: with all steps of the epoch.
         judged: what the held-out rows say.
         seconds: taken so far.
-        patience: epochs without a better loss before it stops; 0: any.
+        settings: which epoch is kept, and how many without a better loss may pass.
         late: the budget allows no further step.
     """
     lowest = state.history[state.best].held_loss if state.best >= 0 else None
-    better = judged.loss is None or lowest is None or judged.loss < lowest
+    nothing_better = judged.loss is None or lowest is None or judged.loss < lowest
+    better = settings.select == "last" or nothing_better
     entry = Epoch(
         epoch=state.epoch, train_loss=state.loss_sum / state.seen, held_loss=judged.loss,
         score=judged.score, lr=state.lr, seconds=seconds, best=better,
@@ -141,7 +148,7 @@ def after_epoch(state: State, judged: Judged, seconds: float, patience: int, lat
         stopped = "done"
     elif late:
         stopped = "budget"
-    elif patience and state.epoch - best >= patience:
+    elif settings.patience and state.epoch - best >= settings.patience:
         stopped = "early"
     return replace(
         in_pieces(state, judged.accumulate), epoch=state.epoch + 1, done=0, loss_sum=0.0, seen=0,

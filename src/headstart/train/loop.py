@@ -35,7 +35,7 @@ def train(
     folder: Path | None = None, progress: Callable[[Epoch], None] | None = None,
     classes: np.ndarray | None = None, lengths: np.ndarray | None = None,
 ) -> Trained:  # fmt: skip
-    """Train a module; afterwards it predicts, with the weights of the lowest held-out loss.
+    """Train a module; afterwards it predicts, with the weights of the epoch that `settings.select` names.
 
     Killed at any moment and called again with the same arguments, the module as it was at first, it ends
     with the same bytes, unless the clock decides: a budget that is exceeded.
@@ -44,7 +44,7 @@ def train(
         module: inputs -> (n, k) outputs; on the device where it is to be trained.
         source: what rows become.
         learn: (n,) int64 rows to learn from.
-        held: (m,) int64 rows that choose the best epoch; empty: the last epoch is kept.
+        held: (m,) int64 rows that judge every epoch; empty: the last epoch is kept.
         groups: which parameters change, and how.
         loss: outputs and targets -> mean over the rows.
         score: outputs and targets -> a number for the history.
@@ -137,7 +137,7 @@ def _advance(
     if courses.far_off(state, judged.loss):
         why = f"the held-out loss rose from {state.first} to {judged.loss}"
         return _back(weights, course, state, why)
-    after = courses.after_epoch(state, judged, keeper.seconds(), settings.patience, late)
+    after = courses.after_epoch(state, judged, keeper.seconds(), settings, late)
     best = served | {"held_out": judged.logits} if after.history[-1].best else course.best
     return Course(after, weights.snapshot(), best)
 

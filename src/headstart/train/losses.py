@@ -35,16 +35,19 @@ class Focal:
 
     Attributes:
         gamma: how much less; 0 is cross-entropy.
+        smoothing: share of the target that is spread over all classes.
     """
 
     gamma: float = 2.0
+    smoothing: float = 0.0
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits (n, k); targets (n,) int64 codes or (n, k) probabilities."""
         logs = functional.log_softmax(logits, 1)
         # 1 - p without cancellation; its power has an infinite slope at 0 where gamma is below 1
         rest = (-torch.expm1(logs)).clamp_min(torch.finfo(logs.dtype).tiny)
-        return -(_shares(targets, logits) * rest**self.gamma * logs).sum(1).mean()
+        shares = _shares(targets, logits) * (1 - self.smoothing) + self.smoothing / logits.shape[1]
+        return -(shares * rest**self.gamma * logs).sum(1).mean()
 
 
 @dataclass(frozen=True)

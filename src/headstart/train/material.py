@@ -20,8 +20,8 @@ class Material:
         inputs: n readable inputs.
         codes: (n,) class numbers.
         n_classes: k.
-        held: (m,) rows that are held out: they judge the result, and may choose the epoch. Empty: all rows
-            are learned from.
+        held: (m,) rows that are held out: they judge every epoch and the result; empty to learn from all
+            rows, for as many epochs as were found to be right before.
         backbone: where it starts.
         head: the probe's solution on the other rows.
         seed: of every random choice.
@@ -29,6 +29,10 @@ class Material:
         folder: where a training is kept so that it can go on after a crash; None for nowhere.
         prepared: what was made of these inputs and is wanted again, by the next method or by the training
             on all rows; a copy made by `dataclasses.replace` shares it.
+        spare: readable inputs without a label, of the same kind as `inputs`.
+        teacher: a backbone and the head on it that a smaller one is to learn from; None: `backbone` and
+            `head`.
+        student: a backbone that is to learn from the teacher; None: one is made of the teacher's graph.
     """
 
     inputs: Sequence[Input]
@@ -41,3 +45,6 @@ class Material:
     budget: float = 0.0
     folder: Path | None = None
     prepared: MutableMapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    spare: Sequence[Input] = ()
+    teacher: tuple[Backbone, Head] | None = None
+    student: Backbone | None = None

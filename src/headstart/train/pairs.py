@@ -12,7 +12,7 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -188,4 +188,4 @@ def with_twins(
             twins[rows, view] = len(ids) + np.arange(len(rows))
             ids += [one[there.bool()].numpy() for one, there in zip(kept, real)]
     targets = np.concatenate([texts.targets, np.tile(texts.targets[rows], TWINS)])
-    return Texts(ids, targets), twins
+    return replace(texts, ids=ids, targets=targets), twins

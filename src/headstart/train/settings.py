@@ -98,7 +98,16 @@ class Settings:
     )
     patience: int = field(
         default=0,
-        metadata=note("epochs without a better held-out loss; 0: any", low=0, high=1_000_000),
+        metadata=note(
+            "epochs without a better held-out loss; 0: any; for select best", low=0, high=1_000_000
+        ),
+    )
+    select: str = field(
+        default="best",
+        metadata=note(
+            "the epoch whose weights are kept: best by held-out loss, or last",
+            choices=("best", "last"),
+        ),
     )
     seed: int = field(default=0, metadata=note("seed of every random choice", low=0, high=2**63))
     budget: float = field(default=0.0, metadata=note("seconds; 0: any", low=0, high=1e9))
@@ -139,12 +148,12 @@ def _faults(settings: Settings, one: dataclasses.Field[object]) -> list[str]:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training; the module holds the weights of the best epoch.
+    """What came of a training; the module holds the weights of the selected epoch.
 
     Attributes:
         history: one entry an epoch.
-        best: the epoch with the lowest held-out loss, the last one without held-out rows; -1 where no
-            epoch was finished, and the module is as it was.
+        best: the selected epoch: the one with the lowest held-out loss, or the last one where that was
+            asked for or no rows are held out; -1 where no epoch was finished, and the module is as it was.
         held_out: (m, k) float32 logits of the held-out rows in that epoch; (0, 0) where the budget
             did not allow any.
         steps: optimiser steps.

@@ -1,5 +1,7 @@
 """What a batch of rows is for a module: pictures, texts, or what the bottom of a backbone made of them.
 
+Pictures, or what was made of them, may be mixed.
+
 A source is a function of (rows, epoch, step): it keeps no state, so a run that was stopped goes on with the
 same batches.
 
@@ -21,16 +23,17 @@ from torch import Tensor
 
 from headstart.compute import cache_dir, threads
 from headstart.engine.ort import OrtEngine
-from headstart.errors import UnreadableInput
+from headstart.errors import ConfigError, UnreadableInput
 from headstart.preprocess import image
 from headstart.preprocess.text import TextEncoder, pad
-from headstart.train import augment_images
+from headstart.train import augment_images, augment_texts
 from headstart.train.augment_images import Images
+from headstart.train.mix import Mix, mix, soft_targets
 from headstart.types import Preprocess
 
 _MEMORY = 256 * 2**20  # bytes of an array; larger ones lie in a file
 _ROOM = 8 / 7  # how much larger than the network's picture the one is that crops are taken from
-_ROWS = 8  # pictures or texts in one run of the bottom
+ROWS = 8  # pictures or texts in one run of the bottom
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs of the module in its order, and targets."""
@@ -73,16 +76,49 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Views:
+    """Pictures in augmented views that were made once.
+
+    Attributes:
+        values: (views, n, h, w, 3) uint8; view 0 is exactly what the model will get.
+        targets: (n,) int64 codes.
+    """
+
+    values: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def lengths(self) -> None:
+        """All are equally large."""
+        return None
+
+    def pixels(self, rows: np.ndarray, epoch: int, *, train: bool) -> Tensor:
+        """(b, h, w, 3) uint8 of some rows; the epoch is the number of a view."""
+        return torch.from_numpy(self.values[epoch if train else 0, rows])
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """See `headstart.train.loop.Source`, and `turn`."""
+        pixels = self.values[turn(rows, epoch, len(self.values), train=train), rows]
+        return (torch.from_numpy(pixels),), torch.from_numpy(self.targets[rows])
+
+
+@dataclass(frozen=True)
 class Texts:
-    """Token rows.
+    """Token rows; in training, some tokens may disappear.
 
     Attributes:
         ids: n arrays of token ids.
         targets: (n,) int64 codes.
+        drop: how likely a token disappears, from 0 to below 1.
+        special: ids of tokens that always stay.
+        seed: of what disappears.
     """
 
     ids: Sequence[np.ndarray]
     targets: np.ndarray
+    drop: float = 0.0
+    special: frozenset[int] = frozenset()
+    seed: int = 0
 
     @property
     def lengths(self) -> np.ndarray:
@@ -96,8 +132,20 @@ class Texts:
     def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
         """See `headstart.train.loop.Source`."""
         feeds = self.feeds(rows)
-        inputs = (torch.from_numpy(feeds["input_ids"]), torch.from_numpy(feeds["attention_mask"]))
-        return inputs, torch.from_numpy(self.targets[rows])
+        ids, mask = (torch.from_numpy(feeds[name]) for name in ("input_ids", "attention_mask"))
+        if train and self.drop:
+            ids, mask = augment_texts.drop_tokens(
+                ids, mask, rows, epoch, self.seed, rate=self.drop, special=self.special
+            )
+        return (ids, mask), torch.from_numpy(self.targets[rows])
+
+    def hidden(self, feeds: dict[str, np.ndarray], rows: np.ndarray, epoch: int) -> np.ndarray:
+        """The attention mask of what `feeds` gave, (b, t), without the tokens that disappear."""
+        ids, mask = (torch.from_numpy(feeds[name]) for name in ("input_ids", "attention_mask"))
+        left = augment_texts.hide_tokens(
+            ids, mask, rows, epoch, self.seed, rate=self.drop, special=self.special
+        )
+        return left.numpy()
 
 
 @dataclass(frozen=True)
@@ -124,19 +172,105 @@ class Between:
         return None if self.texts is None else self.texts.lengths
 
     def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
-        """View 0 is the plain input; training goes round the others, each row beginning elsewhere."""
-        views = len(self.values)
-        view = 1 + (epoch + rows) % (views - 1) if train and views > 1 else np.zeros_like(rows)
+        """See `headstart.train.loop.Source`, and `turn`.
+
+        What was made of a token cannot be left out, as places count; where tokens disappear, the
+        attention mask hides them from the layers above.
+        """
+        view = turn(rows, epoch, len(self.values), train=train)
         if self.texts is None:
             values = self.values[view, rows].astype(np.float32)
             return (torch.from_numpy(values),), torch.from_numpy(self.targets[rows])
         feeds = self.texts.feeds(rows)
+        if train and self.texts.drop:
+            feeds["attention_mask"] = self.texts.hidden(feeds, rows, epoch)
         values = np.zeros((*feeds["input_ids"].shape, self.values.shape[-1]), np.float32)
         for i, row in enumerate(rows.tolist()):
             part = self.values[view[i], self.starts[row] : self.starts[row + 1]]
             values[i, : len(part)] = part
         inputs = (values, *(feeds[name] for name in self.inputs[1:]))
         return tuple(torch.from_numpy(one) for one in inputs), torch.from_numpy(self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Batches of pictures mixed in training, with targets mixed likewise.
+
+    Where the layers below are not run again, what they made of the pictures is mixed: manifold mixup (Verma
+    et al. 2019, arXiv:1806.05236), and CutMix of activation maps.
+
+    Attributes:
+        source: of the batches.
+        classes: k.
+        settings: how they are mixed.
+        axes: which dimensions of the input are height and width.
+        seed: of what is drawn.
+    """
+
+    source: Pictures | Between
+    classes: int
+    settings: Mix
+    axes: tuple[int, int]
+    seed: int = 0
+
+    @property
+    def lengths(self) -> None:
+        """All are equally large."""
+        return None
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(n,) int64 codes, as they are before they are mixed."""
+        return self.source.targets
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """See `headstart.train.loop.Source`; in training, targets are (n, k) float32."""
+        inputs, targets = self.source.batch(rows, epoch, step, train=train)
+        if not train:
+            return inputs, targets
+        soft = soft_targets(targets, self.classes)
+        (first,) = inputs
+        made, soft = mix(first, soft, epoch, step, self.seed, self.settings, self.axes)
+        return (made,), soft
+
+
+def mixed(source: Pictures | Between, classes: int, settings: Mix, seed: int) -> Mixed:
+    """Mix the batches of a source of pictures.
+
+    Args:
+        source: pictures, or what was kept of them.
+        classes: k.
+        settings: how batches are mixed.
+        seed: of what is drawn.
+
+    Raises:
+        ConfigError: CutMix is wanted of activations that are no map.
+    """
+    if isinstance(source, Pictures):
+        return Mixed(source, classes, settings, (1, 2), seed)
+    shape = source.values.shape[1:]  # with the rows
+    if settings.cutmix and len(shape) != 4:
+        raise ConfigError(
+            f"What this backbone's lower layers make of a picture has the shape {shape[1:]}, no height "
+            "and width, so nothing can be pasted in.",
+            fix="set mix to mixup, or depth to 1",
+        )
+    last = len(shape) == 4 and shape[1] == shape[2] != shape[3]  # a square map, channels last
+    return Mixed(source, classes, settings, (1, 2) if last else (2, 3), seed)
+
+
+def turn(rows: np.ndarray, epoch: int, views: int, *, train: bool) -> np.ndarray:
+    """Which of the kept views each row shows in an epoch, (b,) int64.
+
+    View 0 is the plain input; training goes round the others, each row beginning elsewhere.
+
+    Args:
+        rows: (b,) row numbers.
+        epoch: counted from 0.
+        views: how many are kept; where it is 1, that one is shown.
+        train: whether another than the plain one is wanted.
+    """
+    return 1 + (epoch + rows) % (views - 1) if train and views > 1 else np.zeros_like(rows)
 
 
 def pictures(
@@ -154,13 +288,18 @@ def pictures(
     Raises:
         UnreadableInput: a picture cannot be read.
     """
-    plain = _prepared(inputs, preprocess.steps)
-    wide = plain if settings == Images() else _prepared(inputs, _wider(preprocess.steps))
+    plain = prepared(inputs, preprocess.steps)
+    wide = plain if settings == Images() else prepared(inputs, _wider(preprocess.steps))
     return Pictures(plain, wide, np.asarray(targets, np.int64), settings, seed)
 
 
 def texts(
-    inputs: Sequence[str], targets: np.ndarray, preprocess: Preprocess, tokenizer: bytes
+    inputs: Sequence[str],
+    targets: np.ndarray,
+    preprocess: Preprocess,
+    tokenizer: bytes,
+    drop: float = 0.0,
+    seed: int = 0,
 ) -> Texts:
     """Tokenise texts once.
 
@@ -169,13 +308,16 @@ def texts(
         targets: (n,) codes.
         preprocess: of the backbone.
         tokenizer: content of its tokenizer.json.
+        drop: how likely a token disappears in training, from 0 to below 1.
+        seed: of what disappears.
     """
-    ids, _ = TextEncoder(tokenizer, preprocess.steps).encode([str(text) for text in inputs])
-    return Texts(ids, np.asarray(targets, np.int64))
+    encoder = TextEncoder(tokenizer, preprocess.steps)
+    ids, _ = encoder.encode([str(text) for text in inputs])
+    return Texts(ids, np.asarray(targets, np.int64), drop, encoder.special, seed)
 
 
 def between(
-    source: Pictures | Texts,
+    source: Pictures | Views | Texts,
     bottom: bytes,
     inputs: tuple[str, ...],
     views: int = 1,
@@ -196,9 +338,9 @@ def between(
         return _texts_between(source, engine, output, inputs, progress)
     n = len(source.targets)
     tasks = [
-        (view, np.arange(start, min(start + _ROWS, n)))
+        (view, np.arange(start, min(start + ROWS, n)))
         for view in range(views)
-        for start in range(0, n, _ROWS)
+        for start in range(0, n, ROWS)
     ]
 
     def run(task: tuple[int, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
@@ -208,7 +350,7 @@ def between(
 
     values: np.ndarray | None = None
     done = 0
-    for view, rows, made in _ahead(run, tasks):
+    for view, rows, made in ahead(run, tasks):
         if values is None:
             values = room((views, n, *made.shape[1:]), np.float16)
         values[view, rows] = made
@@ -229,14 +371,14 @@ def _texts_between(
     lengths = source.lengths
     starts = np.concatenate([[0], np.cumsum(lengths)])
     order = np.argsort(-lengths, kind="stable")
-    tasks = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+    tasks = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
 
     def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rows, engine.run(source.feeds(rows))[output]
 
     values: np.ndarray | None = None
     done = 0
-    for rows, made in _ahead(run, tasks):
+    for rows, made in ahead(run, tasks):
         if values is None:
             values = room((1, int(starts[-1]), made.shape[-1]), np.float16)
         for row, one in zip(rows.tolist(), made):
@@ -248,8 +390,13 @@ def _texts_between(
     return Between(values, starts, source.targets, source, inputs)
 
 
-def _ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    """Results in order, computed by as many threads as there are processors, a few tasks ahead."""
+def ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    """Results in order, computed by as many threads as there are processors, a few tasks ahead.
+
+    Args:
+        run: makes a result of a task, on any thread.
+        tasks: in the order in which their results are wanted.
+    """
     workers = threads()
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(run, task) for task in tasks[: 2 * workers]]
@@ -274,8 +421,16 @@ def _wider(steps: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple(wider)
 
 
-def _prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
-    """(n, h, w, 3) uint8."""
+def prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
+    """Pictures as a model gets them, (n, h, w, 3) uint8.
+
+    Args:
+        inputs: n readable pictures.
+        steps: of the preprocessing.
+
+    Raises:
+        UnreadableInput: a picture cannot be read.
+    """
 
     def one(source: Any) -> np.ndarray:
         return image.prepare(source, steps)[0]

@@ -21,7 +21,8 @@ from torch import Tensor, fx
 from headstart.engine.torch_graph import module_of
 from headstart.errors import BackboneError
 
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
+_RECURRENT = ("RNN", "GRU", "LSTM")
+_PRODUCTS = ("Conv", "Gemm", "MatMul", *_RECURRENT)
 # operators whose inputs, from this place on, are weights where they are initializers
 _WEIGHTED = {
     **dict.fromkeys(_PRODUCTS, 0), "Add": 0, "Mul": 0, "LayerNormalization": 1, "RMSNormalization": 1,
@@ -39,7 +40,8 @@ class Layers:
     Attributes:
         depth: initializer -> how many products with weights come before the first node that uses it.
         cuts: (tensor, depth) in order: all that later nodes need of what weights made is this one tensor;
-            `depth` products lie before it.
+            `depth` products lie before it. None in recurrent and convolutional networks for texts: what
+            passes there is not one vector for each token.
         products: products with weights in all.
     """
 
@@ -83,7 +85,13 @@ def layers(model: ModelProto) -> Layers:
             "This graph has no weights that can be trained.",
             fix="take another backbone, or the probe",
         )
-    return Layers(depth, tuple(cuts), products)
+    return Layers(depth, () if _across_tokens(model) else tuple(cuts), products)
+
+
+def _across_tokens(model: ModelProto) -> bool:
+    """Whether a graph for texts has operators that lay the tokens along another axis than the second."""
+    texts = any(value.name == "input_ids" for value in model.graph.input)
+    return texts and any(n.op_type in ("Conv", *_RECURRENT) for n in model.graph.node)
 
 
 def unpacked(model: ModelProto) -> ModelProto:
@@ -106,7 +114,7 @@ def unpacked(model: ModelProto) -> ModelProto:
     if not needed:
         return model
     outputs = [onnx.ValueInfoProto(name=name) for name in needed]
-    values = _computed(_part(model, set(), outputs))
+    values = _computed(part(model, set(), outputs))
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.graph.node[:]
@@ -174,14 +182,20 @@ def cut(model: ModelProto, at: str) -> Halves:
     if at not in {name for name, _ in layers(model).cuts}:
         raise BackboneError(f"The graph cannot be cut at {at!r}.", fix="take one of `layers`' cuts")
     inner = helper.make_tensor_value_info(at, TensorProto.FLOAT, None)
-    bottom = _part(model, set(), [inner])
-    top = _part(model, {at}, list(model.graph.output))
+    bottom = part(model, set(), [inner])
+    top = part(model, {at}, list(model.graph.output))
     top.graph.input.insert(0, inner)
     return Halves(bottom, top, at)
 
 
-def _part(model: ModelProto, given: set[str], outputs: list[onnx.ValueInfoProto]) -> ModelProto:
-    """The nodes between given tensors and outputs, with what they need."""
+def part(model: ModelProto, given: set[str], outputs: list[onnx.ValueInfoProto]) -> ModelProto:
+    """The nodes between given tensors and outputs, with what they need: a copy.
+
+    Args:
+        model: the whole graph.
+        given: tensors that need not be computed.
+        outputs: what is wanted.
+    """
     wanted = {value.name for value in outputs}
     nodes: list[NodeProto] = []
     for node in reversed(model.graph.node):

@@ -25,16 +25,20 @@ from headstart.types import Backbone, Candidate, Epoch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
 
-    from headstart.train.settings import Group, Loss, Settings, Source, Trained
-    from headstart.train.sources import Between, Pictures, Texts
+    from headstart.train.distilling import Taught
+    from headstart.train.settings import Group, Loss, Score, Settings, Source, Trained
+    from headstart.train.sources import Between, Mixed, Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
 T = TypeVar("T")
 
-_AUGMENT = "trivial"  # for pictures, where nothing else is said
+AUGMENT = "trivial"  # for pictures, where nothing else is said
 _ROWS = 64  # in one pass over held-out rows
+_MIXUP = 0.2  # alpha of Zhang et al. 2018
+_CUTMIX = 1.0  # alpha of Yun et al. 2019
 
 
 DEPTH = note("share of the backbone's layers that is tuned, from the top", low=0.01, high=1.0)
@@ -43,12 +47,17 @@ VIEWS = note(
     low=1,
     high=100,
 )
-PATIENCE = note("epochs without a lower held-out loss; 0: any", low=0, high=1000)
+PATIENCE = note("epochs without a lower held-out loss; 0: any; for select best", low=0, high=1000)
 
 
 @dataclass(frozen=True)
 class Common:
-    """Settings that every such method has; those of a method inherit them."""
+    """Settings that every such method has; those of a method inherit them.
+
+    Where `select` is "best", the held-out rows choose among the epochs, and what they then say of the
+    result is somewhat too good. Where it is "last" and the schedule ends at zero, they choose nothing, not
+    even when to stop, and a comparison on them is fair. They still send a training back that runs away.
+    """
 
     depth: float = field(default=0.5, metadata=DEPTH)
     epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
@@ -57,7 +66,33 @@ class Common:
         metadata=note("learning rate of the topmost layer; 0 suits the inputs", low=0.0, high=10.0),
     )
     batch: int = field(default=32, metadata=note("rows a step", low=1, high=65_536))
+    optimiser: str = field(
+        default="adamw", metadata=note("the rule of the steps", choices=("sgd", "adam", "adamw"))
+    )
+    schedule: str = field(
+        default="cosine",
+        metadata=note("course of the learning rate", choices=("cosine", "one-cycle", "constant")),
+    )
+    ema: float = field(
+        default=0.0, metadata=note("decay of the weights' average; 0: none", low=0, high=0.999999)
+    )
+    loss: str = field(
+        default="cross-entropy",
+        metadata=note("what is made small", choices=("cross-entropy", "focal")),
+    )
     smoothing: float = field(default=0.0, metadata=note("label smoothing", low=0.0, high=0.9))
+    balanced: bool = field(default=False, metadata=note("draw every class equally often"))
+    mix: str = field(
+        default="none",
+        metadata=note(
+            "how pictures of a batch are mixed with each other",
+            choices=("none", "mixup", "cutmix", "both"),
+        ),
+    )
+    drop: float = field(
+        default=0.0,
+        metadata=note("how likely a token of a text disappears in training", low=0.0, high=0.9),
+    )
     augment: str = field(
         default="auto",
         metadata=note(
@@ -67,6 +102,13 @@ class Common:
     )
     views: int = field(default=5, metadata=VIEWS)
     patience: int = field(default=3, metadata=PATIENCE)
+    select: str = field(
+        default="best",
+        metadata=note(
+            "the epoch whose weights are kept: best by held-out loss, or last, which has not looked at it",
+            choices=("best", "last"),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +129,7 @@ class Ready:
     below: int
     upper: ModelProto
     module: Tuned
-    source: Pictures | Texts | Between
+    source: Pictures | Texts | Between | Mixed
 
 
 def tune(
@@ -117,48 +159,40 @@ def tune(
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
-        those of the rows `material.held`.
+        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept.
 
     Raises:
         DataError: there is no row to learn from.
         BackboneError: the backbone's graph cannot be trained.
+        ConfigError: CutMix is wanted of activations that are no map.
     """
-    from headstart.train.losses import CrossEntropy
-    from headstart.train.settings import Settings
     from headstart.train.trainable import with_weights
 
     started = time.perf_counter()
-    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
-    if not len(learn):
-        raise DataError(
-            "There is no row to learn from that is not held out.",
-            fix="label more rows, or take --method probe",
-        )
+    learn = to_learn(material)
     ready = prepared(material, config, say)
     spent = time.perf_counter() - started
-    settings = Settings(
-        lr=config.lr or lr,
-        weight_decay=weight_decay,
-        epochs=config.epochs,
-        batch=config.batch,
-        clip=1.0,
-        patience=config.patience,
-        seed=material.seed,
-        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
-        precision="auto" if material.budget else "float32",
-        channels_last=material.backbone.modality == "image",
-    )
-    loss = CrossEntropy(config.smoothing)
+    settings = settings_of(material, config, lr, weight_decay, spent)
     changing = groups(ready.module, ready.layers)
-    trained = _trained(ready, learn, material, settings, loss, changing, progress)
+    trained = run(
+        ready.module,
+        ready.source,
+        learn,
+        material,
+        groups=changing,
+        loss=loss_of(config),
+        score=scoring(material.n_classes),
+        settings=settings,
+        progress=progress,
+    )
     if merge:
         merge(ready.module)
     for sentence in trained.notes:
         if say:
             say(sentence)
     held_out = trained.held_out
-    if not len(held_out) and len(material.held):  # no epoch fitted: the module is as it was
-        held_out = _logits(ready, material.held)
+    if not trained.history:  # no epoch fitted: the module is as it was
+        held_out = outputs(ready.module, ready.source, material.held)
     return Candidate(
         method=name,
         head=ready.module.head(),
@@ -179,6 +213,15 @@ def tune(
         history=trained.history,
         notes=trained.notes,
     )
+
+
+def loss_of(config: Common) -> Loss:
+    """The loss that the settings name."""
+    from headstart.train.losses import CrossEntropy, Focal
+
+    if config.loss == "focal":
+        return Focal(smoothing=config.smoothing)
+    return CrossEntropy(config.smoothing)
 
 
 def prepared(
@@ -206,7 +249,7 @@ def prepared(
     rows = other or source_of(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
-        return Ready(whole, found, 0, whole, module, rows)
+        return Ready(whole, found, 0, whole, module, _mixed(rows, material, config))
     halves = _once(material, f"halves {graph} {at}", lambda: trainable.cut(whole, at))
     top = trainable.Trainable(halves.top, found.depth)
 
@@ -217,9 +260,11 @@ def prepared(
         return sources.between(rows, bottom, top.inputs, config.views)
 
     told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
+    texts = rows if isinstance(rows, sources.Texts) else None
     kept = run() if other else _once(material, f"kept {told}", run)
-    kept = replace(kept, targets=rows.targets)
-    return Ready(whole, found, below, halves.top, Tuned(top, material.head), kept)
+    kept = replace(kept, targets=rows.targets, texts=texts)
+    source = _mixed(kept, material, config)
+    return Ready(whole, found, below, halves.top, Tuned(top, material.head), source)
 
 
 def features_of(ready: Ready) -> np.ndarray:
@@ -268,7 +313,7 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     ("", 0) where all layers are tuned.
     """
     wanted = found.products * (1 - depth)
-    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted))
+    at, below = min(found.cuts, key=lambda one: abs(one[1] - wanted), default=("", 0))
     if abs(below - wanted) >= wanted:
         return "", 0
     return at, below
@@ -280,40 +325,122 @@ def source_of(material: Material, config: Common) -> Pictures | Texts:
 
     backbone, codes = material.backbone, material.codes
     if backbone.modality == "image":
-        name = _AUGMENT if config.augment == "auto" else config.augment
+        name = AUGMENT if config.augment == "auto" else config.augment
         settings = augment_images.preset(name if config.views > 1 else "none")
         return sources.pictures(
             material.inputs, codes, backbone.preprocess, settings, material.seed
         )
     assert backbone.tokenizer is not None
     texts = [str(text) for text in material.inputs]
-    return sources.texts(texts, codes, backbone.preprocess, backbone.tokenizer.read_bytes())
+    tokenizer = backbone.tokenizer.read_bytes()
+    return sources.texts(texts, codes, backbone.preprocess, tokenizer, config.drop, material.seed)
 
 
-def _trained(
-    ready: Ready,
+def _mixed(
+    source: Pictures | Texts | Between, material: Material, config: Common
+) -> Pictures | Texts | Between | Mixed:
+    from headstart.train import sources
+    from headstart.train.mix import Mix
+
+    if config.mix == "none" or material.backbone.modality != "image":
+        return source
+    assert not isinstance(source, sources.Texts)
+    mixup = _MIXUP if config.mix in ("mixup", "both") else 0.0
+    cutmix = _CUTMIX if config.mix in ("cutmix", "both") else 0.0
+    return sources.mixed(source, material.n_classes, Mix(mixup, cutmix), material.seed)
+
+
+def to_learn(material: Material) -> np.ndarray:
+    """The labelled rows that are not held out.
+
+    Raises:
+        DataError: there is no such row.
+    """
+    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
+    if not len(learn):
+        raise DataError(
+            f"No row is left to learn from: all {len(material.held)} are held out.",
+            fix="label more rows, or take --method probe",
+        )
+    return learn
+
+
+def settings_of(
+    material: Material, config: Common, lr: float, weight_decay: float, spent: float
+) -> Settings:
+    """How to train.
+
+    Args:
+        material: what to learn from.
+        config: the method's settings.
+        lr: learning rate where the settings leave it open.
+        weight_decay: of the parameters whose group wants it.
+        spent: seconds of the budget that are gone.
+    """
+    from headstart.train.settings import Settings
+
+    return Settings(
+        optimiser=config.optimiser,
+        lr=config.lr or lr,
+        weight_decay=weight_decay,
+        epochs=config.epochs,
+        batch=config.batch,
+        clip=1.0,
+        ema=config.ema,
+        schedule=config.schedule,
+        patience=config.patience,
+        select=config.select,
+        seed=material.seed,
+        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
+        precision="auto" if material.budget else "float32",
+        channels_last=material.backbone.modality == "image",
+        balanced=config.balanced,
+    )
+
+
+def scoring(n_classes: int) -> Score:
+    """Mean of accuracy and macro-F1, of logits (n, k) and codes (n,)."""
+
+    def score(logits: np.ndarray, codes: np.ndarray) -> float:
+        counts = confusion(logits.argmax(axis=1), codes, n_classes)
+        return float((accuracy(counts) + macro_f1(counts)) / 2)
+
+    return score
+
+
+def run(
+    module: nn.Module,
+    source: Pictures | Texts | Between | Mixed | Taught,
     learn: np.ndarray,
     material: Material,
-    settings: Settings,
-    loss: Loss,
+    *,
     groups: list[Group],
-    progress: Callable[[Epoch], None] | None,
+    loss: Loss,
+    score: Score,
+    settings: Settings,
+    progress: Callable[[Epoch], None] | None = None,
 ) -> Trained:
-    """The training; texts of about one length pass together, also the held-out ones."""
+    """The training; texts of about one length pass together, also the held-out ones.
+
+    Args:
+        module: inputs -> (n, k) outputs.
+        source: what rows become.
+        learn: row numbers to learn from.
+        material: says which rows are held out, and where the training is kept.
+        groups: which parameters change, and how.
+        loss: outputs and targets -> mean over the rows.
+        score: outputs and targets -> a number for the history.
+        settings: how to train.
+        progress: told of every epoch.
+    """
     from headstart.train.loop import train
-
-    k, source = material.n_classes, ready.source
-
-    def score(logits: np.ndarray, targets: np.ndarray) -> float:
-        counts = confusion(logits.argmax(axis=1), targets, k)
-        return (accuracy(counts) + macro_f1(counts)) / 2
 
     lengths = source.lengths
     order = np.arange(len(material.held))
     if lengths is not None:
         order = np.argsort(lengths[material.held], kind="stable")
     trained = train(
-        ready.module,
+        module,
         source,
         learn,
         material.held[order],
@@ -323,6 +450,7 @@ def _trained(
         settings=settings,
         folder=material.folder,
         progress=progress,
+        classes=material.codes[learn] if settings.balanced else None,
         lengths=None if lengths is None else lengths[learn],
     )
     if not len(trained.held_out):
@@ -330,19 +458,31 @@ def _trained(
     return replace(trained, held_out=trained.held_out[np.argsort(order)])
 
 
-def _logits(ready: Ready, held: np.ndarray) -> np.ndarray:
-    """(m, k) what the module says of some rows."""
+def outputs(module: nn.Module, source: Source, held: np.ndarray) -> np.ndarray:
+    """What a module says of some rows, (m, k) float32.
+
+    Args:
+        module: inputs -> (n, k) outputs.
+        source: what rows become.
+        held: (m,) row numbers.
+    """
     import torch
 
-    source: Source = ready.source
+    if not len(held):
+        return np.zeros((0, 0), np.float32)
     rows = [held[i : i + _ROWS] for i in range(0, len(held), _ROWS)]
     with torch.inference_mode():
-        parts = [ready.module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
+        parts = [module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
     return torch.cat(parts).numpy()
 
 
 def shelved(backbone: Backbone, model: ModelProto) -> Backbone:
-    """The backbone with other weights, on the shelf of graphs."""
+    """The backbone with another graph, on the shelf of graphs.
+
+    Args:
+        backbone: what it was made from; name, preprocessing and tokenizer are its own.
+        model: the graph.
+    """
     graph = model.SerializeToString()
     tokenizer = None if backbone.tokenizer is None else backbone.tokenizer.read_text("utf-8")
     sha256 = hash_bytes(graph)
