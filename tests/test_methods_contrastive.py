@@ -168,8 +168,13 @@ def test_nothing_to_learn_from(material):  # noqa: F811
 def test_settings_without_a_part_are_refused():
     from headstart.config import build
 
-    assert build(contrastive.Config, {"patience": 0}) == contrastive.Config()
-    for name, value in (("patience", 3), ("smoothing", 0.1)):
+    assert build(contrastive.Config, {"patience": 0, "balanced": True}) == contrastive.Config()
+    for name, value in (
+        ("patience", 3),
+        ("smoothing", 0.1),
+        ("mix", "cutmix"),
+        ("balanced", False),
+    ):
         with pytest.raises(ConfigError, match=name):
             build(contrastive.Config, {name: value})
 

@@ -69,7 +69,7 @@ class Config(tuning.Common):
     patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
     mix: str = field(default="none", metadata=note(_UNUSED, choices=("none",)))
     balanced: bool = field(
-        default=True, metadata=note("batches are balanced over the classes", choices=(True,))
+        default=True, metadata=note("batches are balanced over the classes", low=1, high=1)
     )
     select: str = field(
         default="last", metadata=note("the epoch whose weights are kept", choices=("last",))
