@@ -224,10 +224,21 @@ def loss_of(config: Common) -> Loss:
     return CrossEntropy(config.smoothing)
 
 
-def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
+def prepared(
+    material: Material,
+    config: Common,
+    say: Callable[[str], None] | None = None,
+    other: Texts | None = None,
+) -> Ready:
     """The backbone cut at the wanted depth, and what its lower part makes of every row.
 
     What was made is kept in `material.prepared`: the next training on the same inputs finds it there.
+
+    Args:
+        material: what is to be learned from.
+        config: how much of the backbone is tuned, and from which views.
+        say: told what takes a while.
+        other: rows in place of the inputs; of these nothing is kept.
     """
     from headstart.train import sources, trainable
     from headstart.train.tuned import Tuned
@@ -235,7 +246,7 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
     graph = material.backbone.graph_id
     whole, found = _once(material, f"graph {graph}", lambda: _graph(material.backbone))
     at, below = boundary(found, config.depth)
-    rows = _source(material, config)
+    rows = other or source_of(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
         return Ready(whole, found, 0, whole, module, _mixed(rows, material, config))
@@ -250,7 +261,8 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
 
     told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
     texts = rows if isinstance(rows, sources.Texts) else None
-    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets, texts=texts)
+    kept = run() if other else _once(material, f"kept {told}", run)
+    kept = replace(kept, targets=rows.targets, texts=texts)
     source = _mixed(kept, material, config)
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), source)
 
@@ -307,7 +319,8 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     return at, below
 
 
-def _source(material: Material, config: Common) -> Pictures | Texts:
+def source_of(material: Material, config: Common) -> Pictures | Texts:
+    """All inputs as rows, and what may happen to them."""
     from headstart.train import augment_images, sources
 
     backbone, codes = material.backbone, material.codes
