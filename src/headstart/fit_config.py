@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from headstart.config import note
 from headstart.features.precision import PRECISIONS
-from headstart.methods import bitfit, distil, finetune, lora, scratch
+from headstart.methods import bitfit, contrastive, distil, finetune, lora, scratch
 from headstart.methods.probe import Config as ProbeConfig
 
 _FILE = note("settings of the method", flag=False)  # too many for flags: --set and a TOML file
@@ -42,8 +42,8 @@ class FitConfig:
     method: str = field(
         default="auto",
         metadata=note(
-            "how to learn: probe, finetune, lora, bitfit, distil, scratch; auto takes the probe, and"
-            " within a --budget what beats it by more than noise"
+            "how to learn: probe, finetune, lora, bitfit, contrastive, distil, scratch; auto takes the"
+            " probe, and within a --budget what beats it by more than noise"
         ),
     )
     budget: str = field(
@@ -145,5 +145,6 @@ class FitConfig:
     finetune: finetune.Config = field(default_factory=finetune.Config, metadata=_FILE)
     lora: lora.Config = field(default_factory=lora.Config, metadata=_FILE)
     bitfit: bitfit.Config = field(default_factory=bitfit.Config, metadata=_FILE)
+    contrastive: contrastive.Config = field(default_factory=contrastive.Config, metadata=_FILE)
     distil: distil.Config = field(default_factory=distil.Config, metadata=_FILE)
     scratch: scratch.Config = field(default_factory=scratch.Config, metadata=_FILE)

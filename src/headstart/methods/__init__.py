@@ -15,6 +15,6 @@ TUNING = Registry(
     "headstart.tuning",
     {
         name: f"headstart.methods.{name}:fit"
-        for name in ("bitfit", "distil", "finetune", "lora", "scratch")
+        for name in ("bitfit", "contrastive", "distil", "finetune", "lora", "scratch")
     },
 )
