@@ -25,6 +25,7 @@ from headstart.fitting import Fitting
 from headstart.model import Model, Progress
 from headstart.report import page
 from headstart.report.diagnosis import Checkup
+from headstart.report.notebook_progress import for_here
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
 from headstart.scores import Evaluation
@@ -82,7 +83,7 @@ def fit(
         test: what to measure on, read with the same columns (where it has a test split, only that);
             without it, rows are held out.
         out: where to save the bundle; it can be saved later with `Model.save`.
-        progress: called with (stage, done, total).
+        progress: called with (stage, done, total); without one, a notebook shows its own.
         config: a `FitConfig`, a mapping, or the path of a TOML file.
         **keywords: fields of `FitConfig`; they win over `config`.
 
@@ -93,7 +94,8 @@ def fit(
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
-    told = progress or (lambda stage, done, total: None)
+    own = None if progress else for_here()
+    told = progress or own or (lambda stage, done, total: None)
     with watching(told, chosen.track, title, settings_of(chosen)) as watched:
         stages = Stages(watched)
         model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
@@ -102,6 +104,8 @@ def fit(
     if out is not None:
         with stages.enter("save"):
             model.save(out)
+    if own is not None:
+        own.close()
     return dataclasses.replace(model, seconds=dict(stages.seconds))
 
 
