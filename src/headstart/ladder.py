@@ -306,8 +306,14 @@ class _Climb:
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
             left = self._left() / (len(self.parts) - number + _AGAIN)
             made.append(self._run(rung, part, head, left))
-        held_out = np.concatenate([one.held_out for one in made])
-        return replace(made[-1], held_out=held_out, held_out_rows=np.concatenate(self.parts))
+        least = min(made, key=lambda one: one.chosen.get("epochs", 1))
+        return replace(
+            made[-1],
+            chosen=least.chosen if not least.chosen.get("epochs", 1) else made[-1].chosen,
+            held_out=np.concatenate([one.held_out for one in made]),
+            held_out_rows=np.concatenate(self.parts),
+            notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
+        )
 
     def _final(self, rung: Rung, trial: Candidate, seconds: float) -> Candidate:
         """The kept method on all rows, as long as before; where the time is short, as it was judged."""
