@@ -78,11 +78,17 @@ def noted(state: State, *notes: str) -> State:
     return replace(state, notes=(*state.notes, *filter(None, notes)))
 
 
+def _here(state: State) -> str:
+    """The epoch, and the step that is under way or was its last one, counted from 1 as people do."""
+    step = state.step + (state.done < state.plan.steps_in(state.epoch))
+    return f"Epoch {state.epoch + 1}, step {step}"
+
+
 def in_pieces(state: State, accumulate: int) -> State:
     """After memory allowed a batch in so many pieces only."""
     if accumulate == state.accumulate:
         return state
-    note = f"Epoch {state.epoch}, step {state.step}: out of memory; batches pass in {accumulate} pieces"
+    note = f"{_here(state)}: out of memory; batches pass in {accumulate} pieces"
     return replace(noted(state, f"{note} from here on."), accumulate=accumulate)
 
 
@@ -112,7 +118,7 @@ def started(state: State, judged: Judged) -> State:
 
 def gone_back(state: State, why: str) -> State:
     """At the start of the epoch again with a tenth of the learning rate, or at the end."""
-    note = f"Epoch {state.epoch}, step {state.step}: {why}"
+    note = f"{_here(state)}: {why}"
     back = replace(state, step=state.step - state.done, done=0, loss_sum=0.0, seen=0)
     if state.returns == RETURNS:
         return replace(noted(back, f"{note}; the training was given up."), stopped="diverged")
