@@ -74,7 +74,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/deptry src --known-first-party headstart --optional-dependencies-dev-groups dev \
-	  --per-rule-ignores "$(DEPTRY_IGNORES)"
+	  --per-rule-ignores "$(DEPTRY_IGNORES)" --package-module-name-map mlflow-skinny=mlflow
 	$(BIN)/vulture src --min-confidence 80 --ignore-names $(VULTURE_IGNORES)
 	$(BIN)/interrogate --quiet --fail-under 95 --ignore-private --ignore-semiprivate \
 	  --ignore-magic --ignore-init-method --ignore-nested-functions --ignore-overloaded-functions src

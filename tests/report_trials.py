@@ -13,7 +13,7 @@ from headstart.types import Epoch
 
 MISSING = "torch is not installed: pip install 'headstart[train]'"
 LONG = (
-    "Epoch 3, step 214: out of memory; batches pass in 4 pieces from here on. The lower 34 of 52 layers are "
+    "Out of memory in epoch 3: batches pass in 4 pieces from here on. The lower 34 of 52 layers are "
     "run once and kept, which took 128 s and 1.4 GB in the cache; the backbone has layers that cannot be "
     "exported with other weights, so the normalisation after the last convolution stays as it was pretrained, "
     "which may cost a little of what could have been gained here."

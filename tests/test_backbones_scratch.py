@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+import headstart as hs
 from headstart.backbones import SOURCES, scratch
 from headstart.backbones.choose import backbone_for, backbone_named
 from headstart.backbones.random_weights import is_random
@@ -210,6 +211,20 @@ def test_by_name_and_for_a_table(photos, reviews, monkeypatch):
     assert asked == [("e5", True), ("e5", False), ("minilm", False)]  # some reviews are Chinese
     with pytest.raises(BackboneError, match="takes texts, the data holds images"):
         backbone_for(table, "scratch:lstm")
+
+
+def test_it_ships_like_any_other(photos, tmp_path):
+    """Random features tell three colours apart, and the bundle answers as the model did."""
+    model = hs.fit(photos, backbone="scratch:cnn", out=tmp_path / "colours.headstart")
+    files = sorted(photos.glob("*/*.png"))[::7]
+    loaded = hs.load(tmp_path / "colours.headstart")
+    said, again = model.predict(files), loaded.predict(files)
+    assert [one.label for one in said] == [one.label for one in again]
+    assert [one.probability for one in said] == pytest.approx([o.probability for o in again])
+    right = [one.label == file.parent.name for one, file in zip(said, files)]
+    assert np.mean(right) > 0.6
+    assert "nothing in it was pretrained" in model.html("en")
+    assert "其中没有任何预训练" in model.html("zh")
 
 
 def test_a_source_of_weights_alone_has_no_architecture_without_them():

@@ -32,6 +32,11 @@ LAZY = TRAINING | {
     "datasets",
     "onnx",
     "matplotlib",
+    "IPython",
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "trackio",
 }
 # `onnx` is needed by nothing but what builds graphs, so the files that do may import it at the top
 MAY_IMPORT_EARLY = {

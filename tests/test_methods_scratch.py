@@ -120,6 +120,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(texts):
     assert one.backbone.graph_id != other.backbone.graph_id
 
 
+def test_settings_that_are_left_open_suit_the_inputs():
+    for modality in ("image", "text"):
+        found = scratch.settled(scratch.Config(), modality)
+        assert found.epochs > 0
+        assert found.lr > 0
+        assert found.augment == "standard"
+        given = scratch.Config(epochs=3, lr=0.5, augment="light", batch=7)
+        assert scratch.settled(given, modality) == given
+    assert scratch.settled(scratch.Config(), "image").epochs > found.epochs
+
+
 def test_what_it_starts_from(texts, pictures):
     tiny = texts.backbone
     assert scratch.start(tiny).name == "scratch:textcnn"
@@ -175,6 +186,17 @@ def test_a_recurrent_network_in_shorter_numbers(texts, network):
     rough.float().sum().backward()
     assert (rough.float() - exact).abs().max() < 0.05
     assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_a_text_network_is_never_cut_where_no_vector_stands_for_a_token(texts):
+    from headstart.methods import finetune
+
+    for network in ("textcnn", "lstm"):
+        backbone = networks.made(network, reader=texts.backbone)
+        head = Head(np.zeros((backbone.dim, 2), np.float32), np.zeros(2, np.float32))
+        given = replace(texts, backbone=backbone, head=head)
+        found = finetune.fit(given, finetune.Config(depth=0.1, epochs=1))
+        assert found.chosen["depth"] == 1.0
 
 
 def test_nothing_held_out(texts):

@@ -187,7 +187,9 @@ def test_the_lock_files_pin_what_is_required() -> None:
     project = _project()
     core = {_name(line) for line in project["dependencies"] if "python_version" not in line}
     extras = project["optional-dependencies"]
-    optional = {_name(line) for lines in extras.values() for line in lines} - {project["name"]}
+    # not installed by the tests: mlflow is heavy and slow, trackio needs an older Pillow
+    kept = {name: lines for name, lines in extras.items() if name not in ("mlflow", "trackio")}
+    optional = {_name(line) for lines in kept.values() for line in lines} - {project["name"]}
     assert core <= set(demo)
     assert core | optional <= set(everything)
     assert "scikit-learn" in demo

@@ -265,10 +265,12 @@ def ran(method="finetune", **chosen):
 
 def test_more_time_is_offered_where_it_was_short():
     late = Trial("lora", 1.0, note="not begun: 80 s to prepare and 60 s an epoch, with 12 s left")
+    none = "Not even one epoch fits the time: it takes about 80 s, and 12 s are left."
     cut = ran(epochs=5, best=5, stopped="budget")
     noise = dataclasses.replace(rt.noise(), tried=(*rt.noise().tried, late))
     both = dataclasses.replace(cut, tried=(*cut.tried, late))
-    for trials, n in ((cut, 1), (noise, 1), (both, 2)):
+    short = dataclasses.replace(cut, tried=(*both.tried, Trial("bitfit", 1.0, note=none)))
+    for trials, n in ((cut, 1), (noise, 1), (both, 2), (short, 3)):
         text = told(less(trials=trials))
         assert (
             f"A longer --budget may help: the time was too short for {n} of the trainings." in text

@@ -393,6 +393,27 @@ def test_the_log_loss_stands_in_every_table_where_it_decided():
     assert "Log loss" not in "".join(table(having("noise").evaluation, EN, 80))
 
 
+@pytest.mark.parametrize(
+    ("note", "part"),
+    [
+        ("In epoch 1, at step 5, the held-out loss rose from 1.79 to 240. The training was given up; the "
+         "weights are those of the best epoch.", "从 1.79 升到 240"),
+        ("The training was given up; the weights are as they were before.", "权重保持原样"),
+        ("Not even one epoch fits the time: it takes about 81.5 s, and 12 s are left. The weights stay as "
+         "they were.", "一轮约需 81.5 秒"),
+        ("1 row has no other row of the same class: such a row is paired with itself with words left out, "
+         "which teaches little. A second labelled row of each class would help most.", "1 行所属的类别"),
+        ("The state of the training cannot be kept: No space left on device. The training goes on; if it is "
+         "cut off, what it learned since the last state is lost.", "训练状态无法保存"),
+    ],
+)  # fmt: skip
+def test_what_trainings_say_has_a_chinese_form(note, part):
+    text, foreign = remark(note, ZH)
+    assert part in text
+    assert not foreign
+    assert not re.search("(?i)training|weights|epoch|row", text)
+
+
 def test_what_the_rows_were_used_for_is_told_exactly():
     english, chinese = told(having("noise")), told(having("noise"), "zh")
     assert "480 training rows that were held out: no weights were learned from them." in english
@@ -443,13 +464,14 @@ def test_times_the_cost(seconds, text):
 
 def test_remarks_are_translated_where_all_of_them_are_known():
     known = (
-        "Epoch 3, step 21: out of memory; batches pass in 4 pieces from here on. "
-        "Epoch 4, step 30: the loss or a gradient was not finite; it went back to the start of the epoch, "
-        "with a tenth of the learning rate."
+        "Out of memory in epoch 3: batches pass in 4 pieces from here on. "
+        "In epoch 4, at step 30, the loss or a gradient was not a finite number. The training went back to "
+        "the start of the epoch, with a tenth of the learning rate."
     )
     text, foreign = remark(known, ZH)
     assert not foreign
     assert "内存不足" in text
+    assert "第 4 轮第 30 步" in text
     assert "已退回该轮开头" in text
     assert remark(known, EN) == (known, False)
     assert remark(f"{known} Something new.", ZH) == (f"{known} Something new.", True)

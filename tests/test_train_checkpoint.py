@@ -226,7 +226,7 @@ def test_an_unsound_state_is_set_aside(cut: Path, spoil: Callable[[Path], None],
 def test_a_state_of_other_arguments_is_set_aside(cut: Path, other: dict[str, Any]) -> None:
     arguments = {"settings": PLAIN} | other
     _, trained = run(**arguments, folder=cut)
-    assert ["other arguments" in note for note in trained.notes] == [True]
+    assert ["other data" in note for note in trained.notes] == [True]
     assert trained.steps == 15
 
 
@@ -259,7 +259,7 @@ def test_another_number_of_threads_is_another_training(cut: Path) -> None:
         _, trained = run(PLAIN, folder=cut)
     finally:
         torch.set_num_threads(threads)
-    assert "other arguments" in trained.notes[0]
+    assert "other data" in trained.notes[0]
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
@@ -315,22 +315,30 @@ def test_ctrl_c_keeps_the_state_and_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
-def test_a_pressed_ctrl_c_waits_for_the_end_of_a_step(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("number", "default", "raised"),
+    [
+        (signal.SIGINT, signal.default_int_handler, KeyboardInterrupt),
+        (signal.SIGTERM, signal.SIG_DFL, SystemExit),
+    ],
+)
+def test_a_signal_waits_for_the_end_of_a_step(
+    tmp_path: Path, number: signal.Signals, default: Any, raised: type[BaseException]
 ) -> None:
     class Pressed(Memory):
         def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Any:
             if train and step == 7:
-                os.kill(os.getpid(), 2)
+                os.kill(os.getpid(), number)
             return Memory.batch(self, rows, epoch, step, train=train)
 
     Pressed.__qualname__ = "Memory"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # test workers ignore it
+    before = signal.signal(number, default)  # test workers ignore Ctrl-C
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(raised) as came:
             run(PLAIN, folder=tmp_path, source=Pressed(*data()))
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+    assert getattr(came.value, "code", 143) == 143
     state = json.loads((tmp_path / "state" / "state.json").read_text("utf-8"))["state"]
     assert state["step"] == 8
     assert bits(*run(PLAIN, folder=tmp_path)) == bits(*run(PLAIN))

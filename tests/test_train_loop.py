@@ -302,7 +302,7 @@ def test_a_loss_that_is_no_number_sends_it_back_with_a_tenth_of_the_rate(
 ) -> None:
     module, trained = run(settings, module=network(norm=True), source=Spoilt({12}, 1))
     assert len(trained.notes) == 1
-    assert "Epoch 3, step 13" in trained.notes[0]  # counted from 1
+    assert "In epoch 3, at step 13, " in trained.notes[0]
     assert trained.stopped == "done"
     assert trained.steps == 20
     clean = run(settings, module=network(norm=True))[1]
@@ -336,7 +336,7 @@ def test_a_held_out_loss_far_above_the_first_sends_it_back() -> None:
         SETTINGS, optimiser="sgd", lr=100.0, momentum=0.0, weight_decay=0.0, schedule="constant"
     )
     module, trained = run(wild, groups=(Group(("3.weight", "3.bias"), factor=3.0),))
-    assert trained.notes[0].startswith("Epoch 1, step 5: the held-out loss rose from")
+    assert trained.notes[0].startswith("In epoch 1, at step 5, the held-out loss rose from")
     assert trained.history[0].lr == pytest.approx(100 / 10 ** len(trained.notes))
     assert all(e.held_loss is not None and e.held_loss < 40 for e in trained.history)
 

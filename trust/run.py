@@ -39,7 +39,7 @@ OTHERS = (
 
 def checks() -> list[Check]:
     """The table: promise, what is done, figure aimed at, how many cases."""
-    from trust import bombs, bundles, damage, faults, pickles, runs, store
+    from trust import bombs, bundles, damage, faults, pickles, runs, store, training
 
     def test(name: str) -> str:
         return f"tests/test_trust_{name}"
@@ -50,6 +50,8 @@ def checks() -> list[Check]:
         for kind in damage.FORMATS
     ]  # fmt: skip
     return [
+        Check("R1", "killed-trainings", "trainings of pictures and texts, five ways, killed at random", "100 of 100 end with the same bytes",
+              training.killed, 20, 100, test("training.py::test_killed_trainings_end_with_the_same_bytes")),
         Check("R2", "every-call", "kill, EIO and ENOSPC at every call of a save (strace)", "old or new, never neither",
               faults.every_call, 40, 10_000, test("faults.py::test_a_fault_at_some_calls")),
         Check("R2", "python-calls", "the same where there is no strace, by failing functions", "old or new, never neither",
@@ -60,8 +62,14 @@ def checks() -> list[Check]:
               faults.file_limit, 20, 50, test("faults.py::test_a_limit_on_the_size_of_files")),
         Check("R4", "small-disk", "saves on a full disk of 1 MB", "50 of 50: nothing lost, one line",
               faults.small_disk, 10, 50, test("faults.py::test_a_full_disk")),
+        Check("R5", "resumed-batches", "trainings stopped after a random step", "the same batches, step 100,000 in < 1 s",
+              training.resumed, 10, 50, test("training.py::test_stopped_trainings_go_on_with_the_same_batches")),
         Check("R6", "repeated", "fits in fresh processes, hash seeds and folder orders changed", "equal but for times",
               runs.repeated, 1, 5, test("runs.py::test_the_same_run_again")),
+        Check("R7", "signalled-trainings", "SIGINT and SIGTERM at random moments of a training", "ended in 2 s, kept, 50 of 50 alike",
+              training.signalled, 10, 50, test("training.py::test_a_signal_ends_a_training_soon_and_keeps_it")),
+        Check("R8", "two-trainings", "two trainings in one folder; the first is killed or goes on", "20 of 20 refused, then taken over",
+              training.raced, 6, 20, test("training.py::test_two_trainings_in_one_folder")),
         Check("R9", "damaged-folder", "a tenth of a folder damaged in 19 ways", "exactly the damaged are listed",
               damage.damaged_folder, 400, 1000, test("inputs.py::test_exactly_the_damaged_pictures_are_listed")),
         Check("R9", "damaged-table", "lines of a table damaged in 15 ways", "exactly the damaged are listed",

@@ -25,11 +25,14 @@ from headstart.fitting import Fitting
 from headstart.model import Model, Progress
 from headstart.report import page
 from headstart.report.diagnosis import Checkup
+from headstart.report.notebook_progress import for_here
 from headstart.runtime.pipeline import Batch, Packet
 from headstart.runtime.predictor import BundlePredictor
 from headstart.scores import Evaluation
 from headstart.stages import Stages
 from headstart.tasks.classification import Classification
+from headstart.trackers.values import settings_of
+from headstart.trackers.watching import watching
 from headstart.types import Prediction, Skipped, Table
 
 _TOGETHER = 1024  # rows that are held against the training rows at a time
@@ -80,7 +83,7 @@ def fit(
         test: what to measure on, read with the same columns (where it has a test split, only that);
             without it, rows are held out.
         out: where to save the bundle; it can be saved later with `Model.save`.
-        progress: called with (stage, done, total).
+        progress: called with (stage, done, total); without one, a notebook shows its own.
         config: a `FitConfig`, a mapping, or the path of a TOML file.
         **keywords: fields of `FitConfig`; they win over `config`.
 
@@ -91,11 +94,18 @@ def fit(
     if out is not None:
         bundle.check_target(Path(out))  # before the work, not after it
     title = Path(out).stem if out is not None else ""
-    stages = Stages(progress or (lambda stage, done, total: None))
-    model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
+    own = None if progress else for_here()
+    told = progress or own or (lambda stage, done, total: None)
+    with watching(told, chosen.track, title, settings_of(chosen)) as watched:
+        stages = Stages(watched)
+        model = Fitting(chosen, stages, title).run(data, test if test is not None else chosen.test)
+        assert model.evaluation is not None
+        watched.end(model.evaluation.metrics, model.evaluation.trials)
     if out is not None:
         with stages.enter("save"):
             model.save(out)
+    if own is not None:
+        own.close()
     return dataclasses.replace(model, seconds=dict(stages.seconds))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from headstart.config import note
 from headstart.features.precision import PRECISIONS
-from headstart.methods import bitfit, finetune, lora
+from headstart.methods import bitfit, contrastive, distil, finetune, lora, scratch
 from headstart.methods.probe import Config as ProbeConfig
 
 _FILE = note("settings of the method", flag=False)  # too many for flags: --set and a TOML file
@@ -42,8 +42,8 @@ class FitConfig:
     method: str = field(
         default="auto",
         metadata=note(
-            "how to learn: probe, finetune, lora, bitfit; auto takes the probe, and within a --budget what"
-            " beats it by more than noise"
+            "how to learn: probe, finetune, lora, bitfit, contrastive, distil, scratch; auto takes the"
+            " probe, and within a --budget what beats it by more than noise"
         ),
     )
     budget: str = field(
@@ -51,6 +51,18 @@ class FitConfig:
         metadata=note(
             "time for the whole, e.g. 10m, 90s, 1h; without one, only the probe is tried"
         ),
+    )
+    no_pretrained: bool = field(
+        default=False,
+        metadata=note("the backbone's architecture with random weights, to learn from scratch"),
+    )
+    compare_scratch: bool = field(
+        default=False,
+        metadata=note("learn from scratch as well, to show what the pretrained backbone bought"),
+    )
+    unlabelled: str | None = field(
+        default=None,
+        metadata=note("further inputs without labels: a folder, or a table; for --method distil"),
     )
     engine: str = field(
         default="auto",
@@ -120,6 +132,10 @@ class FitConfig:
         ),
     )
     curve: bool = field(default=True, metadata=note("what more labels would bring", flag=False))
+    track: str = field(
+        default="",
+        metadata=note("follow it in tensorboard, wandb, mlflow, trackio; several with commas"),
+    )
     seed: int = field(
         default=0, metadata=note("of the split and the intervals", low=0, high=2**32 - 1)
     )
@@ -129,3 +145,6 @@ class FitConfig:
     finetune: finetune.Config = field(default_factory=finetune.Config, metadata=_FILE)
     lora: lora.Config = field(default_factory=lora.Config, metadata=_FILE)
     bitfit: bitfit.Config = field(default_factory=bitfit.Config, metadata=_FILE)
+    contrastive: contrastive.Config = field(default_factory=contrastive.Config, metadata=_FILE)
+    distil: distil.Config = field(default_factory=distil.Config, metadata=_FILE)
+    scratch: scratch.Config = field(default_factory=scratch.Config, metadata=_FILE)

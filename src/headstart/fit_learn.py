@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +13,26 @@ import numpy as np
 
 from headstart import config as settings
 from headstart import ladder
+from headstart.backbones.choose import backbone_named
+from headstart.backbones.random_weights import is_random
 from headstart.bundle.earlier import known_head
 from headstart.compute import generator
 from headstart.errors import ConfigError
 from headstart.evaluation import calibrate, familiarity
 from headstart.evaluation.learning import learning_curve
 from headstart.evaluation.repeats import repeats
+from headstart.evaluation.transfer import compare_scratch
 from headstart.fit_config import FitConfig
 from headstart.fit_rows import Learned, targets
 from headstart.hashing import hash_parts
 from headstart.methods import METHODS, TUNING
 from headstart.runtime.decide import probabilities
 from headstart.runtime.familiar import Reference
-from headstart.scores import LearningCurve, Repeats, Trials
+from headstart.scores import LearningCurve, Repeats, Transfer, Trials
 from headstart.stages import Passed, Stages
 from headstart.tasks.classification import Classification
-from headstart.types import Backbone, Candidate, Decision, Features, Head, Table
+from headstart.train.material import Material
+from headstart.types import Backbone, Candidate, Decision, Epoch, Features, Head, Input, Table
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,11 @@ def checked(config: FitConfig) -> str:
     """
     settings.seconds(config.budget)
     name = config.method
+    if config.unlabelled and name != "distil":
+        raise ConfigError(
+            "Only distillation learns from inputs without labels.",
+            fix="add --method distil, or leave --unlabelled out",
+        )
     if name == "auto":
         return "" if config.budget else "probe"
     if name in METHODS.names():
@@ -75,8 +85,12 @@ def checked(config: FitConfig) -> str:
             fix="leave --repeats out, or take --method probe",
         )
     if not _torch():
-        raise ConfigError(f"The method {name} needs PyTorch.", fix="pip install 'headstart[train]'")
+        raise _no_torch(f"The method {name}")
     return name
+
+
+def _no_torch(what: str) -> ConfigError:
+    return ConfigError(f"{what} needs PyTorch.", fix="pip install 'headstart[train]'")
 
 
 def _torch() -> bool:
@@ -91,13 +105,22 @@ class Learning:
         stages: are told.
         backbone: frozen.
         until: when the fit has to be done, of `time.monotonic`; None: any time.
+        spare: readable inputs without labels.
     """
 
     def __init__(
-        self, config: FitConfig, stages: Stages, backbone: Backbone, until: float | None
+        self,
+        config: FitConfig,
+        stages: Stages,
+        backbone: Backbone,
+        until: float | None,
+        spare: Sequence[Input] = (),
     ) -> None:
         self.config, self.stages, self.backbone, self.until = config, stages, backbone, until
+        self.spare = spare
         self.name = checked(config)
+        if config.method == "auto" and is_random(backbone):
+            self.name = "scratch"  # there is nothing in its features yet
         head = self.name if self.name in METHODS.names() else "probe"
         self._head = METHODS.get(head)
         self._settings: Any = getattr(config, head, None)
@@ -165,6 +188,41 @@ class Learning:
         note = "of the probe on the backbone as it was, which takes seconds"
         return dataclasses.replace(found, note="; ".join(filter(None, (found.note, note))))
 
+    def transfer(self, learned: Learned, lesson: Lesson) -> Transfer:
+        """What the pretrained backbone bought: the probe on it beside a network from scratch."""
+        if not _torch():
+            raise _no_torch("--compare-scratch")
+        table, features = learned.table, learned.features.values
+        codes, k = lesson.task.encode(targets(table)), len(lesson.task.labels)
+        held = next(iter(ladder.held_out_parts(learned.split.folds)), np.empty(0, np.int64))
+        solve = self._solver(features, codes, k, lesson.probe)
+
+        def probe(rows: np.ndarray) -> np.ndarray:
+            head = solve(rows)
+            return features[held] @ head.weight + head.bias
+
+        def scratch(rows: np.ndarray) -> np.ndarray:
+            every = np.concatenate([rows, held])
+            self.stages.say(f"from scratch, from {len(rows):,} rows")
+            place = np.arange(len(rows), len(every))
+            material = Material(
+                inputs=[table.inputs[row] for row in every.tolist()],
+                codes=codes[every],
+                n_classes=k,
+                held=place,
+                backbone=self.backbone,
+                head=lesson.probe.head,
+                seed=self.config.seed,
+            )
+            watch = functools.partial(self._epoch, "scratch", of=self.config.scratch.epochs, left=0)
+            made: Candidate = TUNING.get("scratch")(
+                material, self.config.scratch, progress=lambda epoch: watch(epoch=epoch)
+            )
+            return made.held_out
+
+        rng = generator(self.config.seed, 5)
+        return compare_scratch(codes, held, k, probe, scratch, rng, groups=learned.groups)
+
     def repeats(
         self, table: Table, features: Features, groups: np.ndarray, task: Classification
     ) -> Repeats:
@@ -218,21 +276,7 @@ class Learning:
         probe: Candidate,
         waiting: int,
     ) -> ladder.Ground:
-        n, k = len(codes), len(task.labels)
-        table = learned.table
-        fixed = dataclasses.replace(self.config.probe, class_weight=probe.chosen["class_weight"])
-
-        def solve(rows: np.ndarray) -> Head:
-            penalty = probe.chosen["penalty"] * 0.8 * n / len(rows)
-            made: Candidate = self._head(
-                learned.features.values[rows],
-                codes[rows],
-                np.full(len(rows), -1),
-                k,
-                dataclasses.replace(fixed, penalty=penalty),
-            )
-            return made.head
-
+        k, table = len(task.labels), learned.table
         pairs = (part for pair in zip(table.names, targets(table)) for part in pair)
         return ladder.Ground(
             inputs=table.inputs,
@@ -241,14 +285,42 @@ class Learning:
             folds=learned.split.folds,
             backbone=self.backbone,
             probe=probe,
-            solve=solve,
+            solve=self._solver(learned.features.values, codes, k, probe),
             waiting=waiting,
             seed=self.config.seed,
             until=self.until,
+            spare=self.spare,
+            student=self._student(),
             identity=hash_parts(pairs),
         )
 
-    def _epoch(self, method: str, epoch: Any, of: int, left: float) -> None:
+    def _solver(
+        self, features: np.ndarray, codes: np.ndarray, k: int, probe: Candidate
+    ) -> Callable[[np.ndarray], Head]:
+        """The probe's head from some rows alone, with what was chosen on all of them."""
+        chosen, n = probe.chosen, len(codes)
+
+        def solve(rows: np.ndarray) -> Head:
+            # relative to the mean loss: with fewer rows it has to be stronger
+            fixed = dataclasses.replace(
+                self.config.probe,
+                penalty=chosen["penalty"] * 0.8 * n / len(rows),
+                class_weight=chosen["class_weight"],
+            )
+            nothing = np.full(len(rows), -1)
+            made: Candidate = METHODS.get("probe")(features[rows], codes[rows], nothing, k, fixed)
+            return made.head
+
+        return solve
+
+    def _student(self) -> Backbone | None:
+        """The backbone that is to be taught, where one was named."""
+        name = self.config.distil.student
+        if self.name != "distil" or name == "auto":
+            return None
+        return backbone_named(name, offline=self.config.offline, say=self.stages.say)
+
+    def _epoch(self, method: str, epoch: Epoch, of: int, left: float) -> None:
         self.stages.epoch(Passed(method, epoch, of, left))
 
     def _decision(self, learned: Learned, candidate: Candidate, codes: np.ndarray) -> Decision:

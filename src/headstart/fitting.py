@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ from headstart.runtime.familiar import familiarity as alike
 from headstart.scores import Evaluation
 from headstart.solver_rows import rotate
 from headstart.stages import Stages, readable
-from headstart.types import Backbone, Features, Table
+from headstart.types import Backbone, Features, Input, Table
 
 
 class Fitting:
@@ -74,6 +75,8 @@ class Fitting:
                 config.backbone,
                 offline=config.offline,
                 say=self.stages.say,
+                pretrained=not config.no_pretrained,
+                seed=config.seed,
             )
         if backbone.why:
             self.stages.say(f"{backbone.name}: {backbone.why}")
@@ -88,6 +91,7 @@ class Fitting:
             tested, test_features = (
                 self._extract(given, backbone, store, how) if given else (None, None)
             )
+            spare = self._spare(table, backbone, store, less)
             store.trim()
         with self.stages.enter("split"):
             looks = prints(table, store)
@@ -111,7 +115,7 @@ class Fitting:
                 tested, test_features = self._extract(tested, backbone, store, how)
         elif looks is not None:
             test_looks = prints(tested, store)
-        learning = Learning(config, self.stages, backbone, until)
+        learning = Learning(config, self.stages, backbone, until, spare)
         train_features = rows_of(features, split.train)
         learned = Learned(
             table.take(split.train),
@@ -148,6 +152,9 @@ class Fitting:
             evaluation = self._evaluate(lesson, learned, measured, answered, logits, twins)
             if config.curve:
                 evaluation = replace(evaluation, learning=learning.curve(learned, lesson))
+        if config.compare_scratch:
+            with self.stages.enter("scratch"):
+                evaluation = replace(evaluation, transfer=learning.transfer(learned, lesson))
         if config.repeats and candidate is lesson.probe:
             with self.stages.enter("repeats"):
                 found = learning.repeats(table, features, groups, task)
@@ -214,6 +221,15 @@ class Fitting:
         """Features of the readable rows, and the table without the others."""
         rows, features = readable(table, backbone, store, how, self.stages)
         return table.take(rows), features
+
+    def _spare(self, table: Table, backbone: Backbone, store: Store, how: How) -> Sequence[Input]:
+        """Readable inputs without labels."""
+        if self.config.unlabelled is None:
+            return ()
+        found = tables.read_inputs(
+            [self.config.unlabelled], modality=table.modality, input=self.config.input
+        )
+        return self._extract(found, backbone, store, how)[0].inputs
 
     def _evaluate(
         self,

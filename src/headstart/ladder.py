@@ -56,6 +56,7 @@ class Ground:
         until: when the fit has to be done, of `time.monotonic`; None: any time.
         after: seconds that the rest of a fit takes besides.
         spare: inputs without labels.
+        student: a backbone that distillation teaches; None: a smaller one is made of `backbone`.
         identity: of the inputs and labels; a fit of the same goes on where one was cut off. Empty: nothing
             is kept.
     """
@@ -72,6 +73,7 @@ class Ground:
     until: float | None = None
     after: float = 5.0
     spare: Sequence[Input] = ()
+    student: Backbone | None = None
     identity: str = ""
 
 
@@ -96,7 +98,7 @@ class Watch:
 
     Attributes:
         say: sentences.
-        epoch: method, epoch, epochs planned, seconds left.
+        epoch: method, epoch, epochs planned (0: the method knows), seconds left.
     """
 
     say: Callable[[str], None] = lambda sentence: None
@@ -280,16 +282,16 @@ class _Climb:
     def _fitting(self, rung: Rung) -> tuple[Rung, str]:
         """The rung with as much of the backbone as fits the time left, or why nothing does."""
         ground, part = self.ground, self.parts[0]
-        if ground.until is None:
-            return rung, ""
-        shares = (1.0,) if rung.fixed else (1.0, *_SHALLOWER)
+        if ground.until is None or rung.fixed:
+            return rung, ""  # a training plans its epochs itself
+        shares = (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
             if _begun(self._folder(replace(rung, config=config), part)):
                 return replace(rung, config=config), ""  # a fit that was cut off goes on
         cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
         left = self._left(cost.answer)
-        epochs = 1 if rung.fixed else min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
+        epochs = min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
                 return replace(rung, config=config), ""
@@ -338,7 +340,7 @@ class _Climb:
         planned = rung.config.epochs
 
         def progress(epoch: Epoch) -> None:
-            left = epoch.seconds / (epoch.epoch + 1) * (planned - epoch.epoch - 1)
+            left = epoch.seconds / (epoch.epoch + 1) * max(planned - epoch.epoch - 1, 0)
             if material.budget:
                 left = min(left, max(material.budget - epoch.seconds, 0.0))
             self.watch.epoch(rung.method, epoch, planned, left)
@@ -347,7 +349,7 @@ class _Climb:
             made: Candidate = TUNING.get(rung.method)(
                 material, rung.config, say=self.watch.say, progress=progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             if _begun(folder):
                 self.watch.say(
                     f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
@@ -378,6 +380,8 @@ class _Climb:
             budget=0.0 if budget == float("inf") else max(budget, 1.0),
             folder=folder,
             prepared=self.memory,
+            spare=ground.spare,
+            student=ground.student,
         )
 
     def _folder(self, rung: Rung, held: np.ndarray) -> Path | None:

@@ -65,6 +65,11 @@ def test_what_was_asked_for_is_trained_measured_and_shipped(run, stripes, tmp_pa
     assert made["trials"]["kept"] == "finetune"
     assert tuned["score"]["value"] > probe["score"]["value"]
     assert len(tuned["history"]) >= 5
+    lines = (tmp_path / "stripes.metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    for line, epoch in zip(lines, tuned["history"], strict=True):
+        written = json.loads(line)
+        assert written.pop("method") == "finetune"
+        assert written == pytest.approx(epoch, rel=1e-5)
     status, printed, _ = run("evaluate", out, stripes, "--json", "--quiet")
     assert json.loads(printed)["metrics"]["accuracy"]["value"] > 0.9
     code = (

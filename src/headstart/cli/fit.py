@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -65,6 +66,10 @@ def _fit(
         model = api.fit(data, test, out=target, progress=progress, config=chosen)
     report = target.with_name(f"{_stem(target)}.report.html")
     atomic_write(report, model.predictor.files.read("report.html"))
+    epochs = _epochs(model)
+    metrics = target.with_name(f"{_stem(target)}.metrics.jsonl")
+    if epochs:
+        atomic_write(metrics, epochs.encode())
     if json:
         result_json(_summary(model, target, report))
     else:
@@ -72,8 +77,20 @@ def _fit(
 
         result(summary(model.report, chosen.lang, width=_width()))
         result(f"model:  {target}\nreport: {report}")
+        if epochs:
+            result(f"epochs: {metrics}")
     _list_skipped(model)
     finish(len(model.skipped), strict)
+
+
+def _epochs(model: Model) -> str:
+    """Every epoch of every method that was tried, one JSON object a line; empty where none trained."""
+    trials = model.evaluation.trials if model.evaluation else None
+    return "".join(
+        dumps({"method": one.method, **epoch.to_json()}) + "\n"
+        for one in (trials.tried if trials else ())
+        for epoch in one.history
+    )
 
 
 def _name(data: str) -> str:

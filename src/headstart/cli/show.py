@@ -10,9 +10,13 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import HeadstartError
+from headstart.wording import duration, epoch_line
+
+if TYPE_CHECKING:
+    from headstart.stages import Passed
 
 _QUIET_SECONDS = 1.0  # shorter work shows no progress
 _MISTAKE, _SKIPPED = 2, 3
@@ -139,11 +143,22 @@ class Progress:
             if now - self._stage_started > _QUIET_SECONDS:
                 say(self._text(stage, done, total, now))
 
+    def epoch(self, passed: Passed) -> None:
+        """Show an epoch of a training: in the live line on a terminal, as a line of its own elsewhere."""
+        if self.quiet:
+            return
+        text = epoch_line(passed.method, passed.epoch, passed.of, passed.left)
+        if self._live:
+            self._line(text)
+            self._shown = time.monotonic()
+        else:
+            say(text)
+
     def _text(self, stage: str, done: int, total: int, now: float) -> str:
         if not total:
             return f"{stage} ..."
         spent = now - self._stage_started
-        left = f", {_duration(spent * (total - done) / done)} left" if 0 < done < total else ""
+        left = f", {duration(spent * (total - done) / done)} left" if 0 < done < total else ""
         return f"{stage}: {100 * done // total:3d} % ({done:,} of {total:,}{left})"
 
     def _line(self, text: str) -> None:
@@ -157,12 +172,6 @@ class Progress:
             sys.stderr.write("\r" + " " * self._written + "\r")
             sys.stderr.flush()
             self._written = 0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: float) -> str:

@@ -13,5 +13,8 @@ METHODS = Registry("method", "headstart.methods", {"probe": "headstart.methods.p
 TUNING = Registry(
     "method that changes weights",
     "headstart.tuning",
-    {name: f"headstart.methods.{name}:fit" for name in ("bitfit", "finetune", "lora")},
+    {
+        name: f"headstart.methods.{name}:fit"
+        for name in ("bitfit", "contrastive", "distil", "finetune", "lora", "scratch")
+    },
 )

@@ -2,8 +2,9 @@
 
 No more than the labelled rows teach it anything, so it shows what a pretrained backbone is worth; see
 `headstart.evaluation.transfer`. Nothing needs protection from large steps, so the learning rate is higher than
-that of fine-tuning, every layer learns alike, and there are more epochs. The head starts at 0: at first all
-classes are equally probable.
+that of fine-tuning, every layer learns alike, and pictures pass more often. The head starts at 0: at first all
+classes are equally probable. Labels are smoothed (Szegedy et al. 2016, arXiv:1512.00567): few rows are soon
+known by heart, and then the held-out loss, which chooses the epoch, rises long before the accuracy falls.
 
 Imports torch inside its functions only.
 """
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
-_RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
+# measured on held-out training rows of trashnet and financial_phrasebank
+_RATES: dict[Modality, float] = {"image": 2e-3, "text": 2e-3}
+_AUGMENT = "standard"
+_EPOCHS: dict[Modality, int] = {"image": 40, "text": 10}
 _NETWORKS: dict[Modality, str] = {"image": "cnn", "text": "textcnn"}
 _AS_GIVEN = "given"
 _LEARNED = "learned from these rows alone: nothing in it was pretrained"
@@ -49,7 +53,10 @@ class Config(tuning.Common):
     depth: float = field(
         default=1.0, metadata=note("share of the layers that is trained: all", low=1.0, high=1.0)
     )
-    epochs: int = field(default=40, metadata=note("epochs at most", low=1, high=10_000))
+    epochs: int = field(
+        default=0, metadata=note("epochs at most; 0 suits the inputs", low=0, high=10_000)
+    )
+    smoothing: float = field(default=0.1, metadata=note("label smoothing", low=0.0, high=0.9))
     patience: int = field(default=10, metadata=tuning.PATIENCE)
     weight_decay: float = field(default=0.05, metadata=note("weight decay", low=0.0, high=10.0))
 
@@ -77,7 +84,7 @@ def fit(
         DataError: there is no row to learn from, or none is held out.
         BackboneError: the network is for other inputs, or cannot be trained.
     """
-    config = config or Config()
+    config = settled(config or Config(), material.backbone.modality)
     backbone = start(material.backbone, config.network, material.seed)
     none = Head(
         np.zeros((backbone.dim, material.n_classes), np.float32),
@@ -86,8 +93,8 @@ def fit(
     found = tuning.tune(
         "scratch",
         replace(material, backbone=backbone, head=none),
-        replace(config, depth=1.0),
-        _RATES[backbone.modality],
+        config,
+        config.lr,
         groups,
         weight_decay=config.weight_decay,
         say=say,
@@ -98,6 +105,22 @@ def fit(
         found,
         chosen={**found.chosen, "network": backbone.name},
         backbone=replace(found.backbone, why=_LEARNED),
+    )
+
+
+def settled(config: Config, modality: Modality) -> Config:
+    """The settings with what they leave open: rate, epochs, augmentation; and all layers are trained.
+
+    Args:
+        config: settings.
+        modality: of the inputs.
+    """
+    return replace(
+        config,
+        depth=1.0,
+        lr=config.lr or _RATES[modality],
+        epochs=config.epochs or _EPOCHS[modality],
+        augment=_AUGMENT if config.augment == "auto" else config.augment,
     )
 
 

@@ -26,7 +26,7 @@ _UNEVEN = 10  # largest class over smallest
 _SURE = 0.9
 _SINGLE = 5  # pairs that happened only once, where none happened more often
 _GOOD = 0.99  # accuracy that other methods can hardly better
-_LATE = ("not begun: ", "not one epoch fits")  # why a method was not tried for want of time
+_LATE = ("not begun: ", "one epoch fits")  # why a method was not tried for want of time
 _WITHHELD = 0.25  # share of the answers; less needs no word
 
 
@@ -157,7 +157,7 @@ def _budget(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
 def _late(one: Trial) -> bool:
     """Whether a longer budget would have let it learn longer."""
     if one.score is None:
-        return one.note.startswith(_LATE)
+        return any(reason in one.note for reason in _LATE)
     return one.chosen.get("stopped") == "budget"
 
 

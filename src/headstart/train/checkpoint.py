@@ -4,7 +4,7 @@ A state is `state/state.json` and the safetensors files it names. The files are 
 JSON file replaces the old one, then what nothing names any more is deleted: a process that ends at any
 moment leaves the old state or the new one. `metrics.jsonl` beside it is written from the state.
 
-One process at a time may use a folder.
+One process at a time may use a folder (see `headstart.train.lock`).
 
 Imports torch: import this module inside functions only.
 """
@@ -29,11 +29,10 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.hashing import hash_bytes, hash_json, hash_parts
 from headstart.manifest import atomic_write, dump_json, dump_tensors, load_tensors, read_json
-from headstart.train.course import Course, State, noted
-from headstart.train.plan import Plan
+from headstart.train.course import Course, State, noted, state_of
+from headstart.train.multi import Team
 from headstart.train.settings import Job
 from headstart.train.weights import Tensors, Weights
-from headstart.types import Epoch
 
 VERSION = 1
 EVERY = 3.0  # seconds between two states, at least
@@ -95,7 +94,8 @@ class Keeper:
             why, told = error.strerror or str(error), self._failed
             self._failed = True
             note = (
-                f"The state of the training cannot be kept ({why}): cut off, it cannot be resumed."
+                f"The state of the training cannot be kept: {why}. The training goes on; if it is cut off, "
+                "what it learned since the last state is lost."
             )
             return course if told else replace(course, state=noted(course.state, note))
         finally:
@@ -118,7 +118,7 @@ class Keeper:
             kept = _checked(self._place, self._identity)
             if isinstance(kept, str):
                 return None, self._set_aside(kept)
-            state = _state(kept["state"])
+            state = state_of(kept["state"])
             held = {role: self._read(role, entry) for role, entry in kept["files"].items()}
             course = Course(state, held.get("anchor", {}), held["best"])
             if not all(weights.fit(held[r]) for r in ("now", "anchor") if not state.stopped):
@@ -198,13 +198,33 @@ class Keeper:
     def _set_aside(self, why: str) -> str:
         aside = self._place.with_name("state-aside")
         self._named.clear()
-        note = f"A state kept by an earlier training was not used, as {why}"
+        note = f"The training began anew: there is an earlier state of it, but {why}"
         try:
             shutil.rmtree(aside, ignore_errors=True)
             self._place.rename(aside)
         except OSError as error:
-            return f"{note}; it cannot be moved away ({error.strerror})."
-        return f"{note}; it was moved to {aside.name}."
+            return f"{note}. It cannot be moved away: {error.strerror}."
+        return f"{note}. It was moved to {aside.name}."
+
+
+def shared(team: Team, course: Course | None, weights: Weights) -> Course | None:
+    """The course that the first process took up, on all of them, with its weights.
+
+    Args:
+        team: the processes.
+        course: what this one took up; only the first one's counts.
+        weights: where they are then.
+    """
+    if team.count == 1:
+        return course
+    value = team.agree(None if course is None else dataclasses.asdict(course.state))
+    state = None if value is None else state_of(value)
+    if state is None or not state.stopped:
+        weights.restore(team.copied(weights.snapshot()), state.step if state else 0)
+    if state is None:
+        return None
+    own = course or Course(state, {}, {})
+    return Course(state, team.copied(own.anchor), team.copied(own.best))
 
 
 def identity(job: Job) -> str:
@@ -212,7 +232,7 @@ def identity(job: Job) -> str:
 
     The budget does not: what it allowed was decided before the first step and is kept.
     Of the source, its type, its settings and the first rows count, as its data may be large; of the
-    machine, the kind of device and the number of threads.
+    machine, the kind of device and the numbers of threads and processes.
     """
     first = job.source.batch(job.learn[:4], 0, 0, train=False)
     module = {**dict(job.module.named_parameters()), **dict(job.module.named_buffers())}
@@ -228,6 +248,7 @@ def identity(job: Job) -> str:
             "torch": torch.__version__,
             "numpy": np.__version__,
             "threads": torch.get_num_threads(),
+            "processes": job.team.count,
             "device": device,
             "settings": dataclasses.asdict(job.settings) | {"budget": bool(job.settings.budget)},
             "groups": [dataclasses.asdict(group) for group in job.groups],
@@ -266,13 +287,7 @@ def _checked(place: Path, identity: str) -> dict[str, Any] | str:
         return "it is of another version"
     if kept.pop("sum", None) != hash_json(kept):
         return "it is damaged"
-    return kept if kept["identity"] == identity else "it is of other arguments"
-
-
-def _state(value: dict[str, Any]) -> State:
-    plan = Plan(**value["plan"] | {"notes": tuple(value["plan"]["notes"])})
-    history = tuple(Epoch(**epoch) for epoch in value["history"])
-    return State(**value | {"plan": plan, "history": history, "notes": tuple(value["notes"])})
+    return kept if kept["identity"] == identity else "it is of other data, settings or versions"
 
 
 def _array(item: tuple[str, Tensor]) -> tuple[str, np.ndarray]:

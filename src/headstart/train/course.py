@@ -5,12 +5,16 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from headstart.train.multi import Team
 from headstart.train.passes import Judged
-from headstart.train.plan import Plan
-from headstart.train.settings import Settings
+from headstart.train.plan import Plan, plan_of
+from headstart.train.settings import Settings, Trained
 from headstart.train.weights import Tensors
 from headstart.types import Epoch
 
@@ -73,23 +77,28 @@ class Course:
     best: Tensors
 
 
+def state_of(value: Mapping[str, Any]) -> State:
+    """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    history = tuple(Epoch(**epoch) for epoch in value["history"])
+    made = {"plan": plan_of(value["plan"]), "history": history, "notes": tuple(value["notes"])}
+    return State(**{**value, **made})
+
+
 def noted(state: State, *notes: str) -> State:
     """With some more notes; empty ones are left out."""
     return replace(state, notes=(*state.notes, *filter(None, notes)))
-
-
-def _here(state: State) -> str:
-    """The epoch, and the step that is under way or was its last one, counted from 1 as people do."""
-    step = state.step + (state.done < state.plan.steps_in(state.epoch))
-    return f"Epoch {state.epoch + 1}, step {step}"
 
 
 def in_pieces(state: State, accumulate: int) -> State:
     """After memory allowed a batch in so many pieces only."""
     if accumulate == state.accumulate:
         return state
-    note = f"{_here(state)}: out of memory; batches pass in {accumulate} pieces"
-    return replace(noted(state, f"{note} from here on."), accumulate=accumulate)
+    note = f"Out of memory in epoch {state.epoch + 1}: batches pass in {accumulate} pieces from here on."
+    return replace(noted(state, note), accumulate=accumulate)
 
 
 def after_step(state: State, loss: float, rows: int, lr: float) -> State:
@@ -118,11 +127,16 @@ def started(state: State, judged: Judged) -> State:
 
 def gone_back(state: State, why: str) -> State:
     """At the start of the epoch again with a tenth of the learning rate, or at the end."""
-    note = f"{_here(state)}: {why}"
+    step = state.step + (
+        state.done < state.plan.steps_in(state.epoch)
+    )  # under way, or the last one
+    note = f"In epoch {state.epoch + 1}, at step {step}, {why}."
     back = replace(state, step=state.step - state.done, done=0, loss_sum=0.0, seen=0)
     if state.returns == RETURNS:
-        return replace(noted(back, f"{note}; the training was given up."), stopped="diverged")
-    note += "; it went back to the start of the epoch, with a tenth of the learning rate."
+        kept = "those of the best epoch" if state.best >= 0 else "as they were before"
+        note += f" The training was given up; the weights are {kept}."
+        return replace(noted(back, note), stopped="diverged")
+    note += " The training went back to the start of the epoch, with a tenth of the learning rate."
     return replace(noted(back, note), factor=state.factor / 10, returns=state.returns + 1)
 
 
@@ -160,3 +174,10 @@ def after_epoch(
         in_pieces(state, judged.accumulate), epoch=state.epoch + 1, done=0, loss_sum=0.0, seen=0,
         history=(*state.history, entry), best=best, seconds=seconds, stopped=stopped,
     )  # fmt: skip
+
+
+def ended(course: Course, team: Team) -> Trained:
+    """What came of a training; times and notes are the first process's."""
+    end = state_of(team.agree(dataclasses.asdict(course.state)))
+    logits = course.best["held_out"].numpy()
+    return Trained(end.history, end.best, logits, end.step, end.seconds, end.stopped, end.notes)

@@ -42,6 +42,8 @@ class Stream(enum.IntEnum):
     MIX = 15
     CLASSES = 16
     LENGTHS = 17
+    PAIR_LABELS = 18
+    PAIR_ROWS = 19
 
 
 def words(seed: int, epoch: int, rows: np.ndarray, stream: int, count: int) -> np.ndarray:

@@ -20,10 +20,11 @@ import torch
 from torch import nn
 
 from headstart.train import course as courses
-from headstart.train import optim, order, passes, plan
-from headstart.train.checkpoint import Keeper, identity
+from headstart.train import multi, optim, order, passes, plan
+from headstart.train.checkpoint import Keeper, identity, shared
 from headstart.train.course import Course, State
 from headstart.train.interrupt import deferred
+from headstart.train.lock import only_one
 from headstart.train.settings import Group, Job, Loss, Score, Settings, Source, Trained
 from headstart.train.weights import Weights, borrowed
 from headstart.types import Epoch
@@ -38,7 +39,8 @@ def train(
     """Train a module; afterwards it predicts, with the weights of the epoch that `settings.select` names.
 
     Killed at any moment and called again with the same arguments, the module as it was at first, it ends
-    with the same bytes, unless the clock decides: a budget that is exceeded.
+    with the same bytes, unless the clock decides: a budget that is exceeded. Under torchrun all processes
+    train together (see `multi`).
 
     Args:
         module: inputs -> (n, k) outputs; on the device where it is to be trained.
@@ -55,19 +57,19 @@ def train(
         lengths: (n,) length of each row to learn from, where batches are padded to the longest.
 
     Raises:
-        ConfigError: there is nothing to learn, or a group names what the module lacks.
-        KeyboardInterrupt: Ctrl-C was pressed; the state has been kept.
+        ConfigError: nothing to learn, a group of what the module lacks, or a folder that is in use.
+        KeyboardInterrupt, SystemExit: Ctrl-C was pressed, or SIGTERM came; the state has been kept.
     """
-    began = time.monotonic()
-    job = Job(module, source, learn, held, classes, tuple(groups), loss, score, settings, lengths)
-    with borrowed(module, settings.channels_last):
+    began, team = time.monotonic(), multi.team(module)
+    folder, progress = (None, None) if team.rank else (folder, progress)
+    job = Job(module, source, learn, held, classes, groups, loss, score, settings, lengths, team)
+    with only_one(folder), borrowed(module, settings.channels_last):
         weights, keeper = Weights(job), Keeper(folder, identity(job) if folder else "", began)
         course, note = keeper.load(weights)
-        course = course or _begun(job, weights, keeper, note)
+        course = shared(team, course, weights) or _begun(job, weights, keeper, note)
         course = _finished(job, weights, keeper, course, progress)
         weights.serve(course.best)
-    end, logits = course.state, course.best["held_out"].numpy()
-    return Trained(end.history, end.best, logits, end.step, end.seconds, end.stopped, end.notes)
+    return courses.ended(course, team)
 
 
 def _begun(job: Job, weights: Weights, keeper: Keeper, note: str) -> Course:
@@ -93,7 +95,7 @@ def _finished(
     way = plan.way(job, made.bfloat16, made.compiled)
     fixed = (job.learn, job.settings.batch, job.settings.seed, job.drawn, job.lengths)
     rows = functools.lru_cache(maxsize=1)(functools.partial(order.batches, *fixed))
-    with deferred() as check:
+    with deferred(lambda number: int(multi.told(job.team, [number]).max())) as check:
         try:
             while not course.state.stopped:
                 check()
@@ -106,7 +108,7 @@ def _finished(
                     course = keeper.kept(course, weights.snapshot())
                 if ended and progress:
                     progress(course.state.history[-1])
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             if weights.at == course.state.step:  # not in the middle of a change
                 keeper.kept(course, weights.snapshot())
             raise
@@ -119,7 +121,7 @@ def _advance(
 ) -> Course:  # fmt: skip
     """The next state: after a step, after an epoch, back at its start, or stopped."""
     state, settings = course.state, way.job.settings
-    late = plan.late(state.plan, settings.budget, keeper.seconds())
+    late = plan.late(state.plan, settings.budget, keeper.seconds(), way.job.team)
     if late and not state.done:
         return replace(course, state=replace(state, stopped="budget"))
     if not late and state.done < state.plan.steps_in(state.epoch):
@@ -131,11 +133,11 @@ def _advance(
         if math.isfinite(loss) and weights.step(share, state.step):
             after = courses.after_step(state, loss, len(batch), settings.lr * share)
             return replace(course, state=after)
-        return _back(weights, course, state, "the loss or a gradient was not finite")
+        return _back(weights, course, state, "the loss or a gradient was not a finite number")
     with weights.averaged():
         judged, served = passes.judged(way, state.epoch, state.accumulate, check), weights.served()
     if courses.far_off(state, judged.loss):
-        why = f"the held-out loss rose from {state.first} to {judged.loss}"
+        why = f"the held-out loss rose from {state.first:.3g} to {judged.loss:.3g}"
         return _back(weights, course, state, why)
     after = courses.after_epoch(state, judged, keeper.seconds(), settings, late)
     best = served | {"held_out": judged.logits} if after.history[-1].best else course.best

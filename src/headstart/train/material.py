@@ -29,6 +29,10 @@ class Material:
         folder: where a training is kept so that it can go on after a crash; None for nowhere.
         prepared: what was made of these inputs and is wanted again, by the next method or by the training
             on all rows; a copy made by `dataclasses.replace` shares it.
+        spare: readable inputs without a label, of the same kind as `inputs`.
+        teacher: a backbone and the head on it that a smaller one is to learn from; None: `backbone` and
+            `head`.
+        student: a backbone that is to learn from the teacher; None: one is made of the teacher's graph.
     """
 
     inputs: Sequence[Input]
@@ -41,3 +45,6 @@ class Material:
     budget: float = 0.0
     folder: Path | None = None
     prepared: MutableMapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    spare: Sequence[Input] = ()
+    teacher: tuple[Backbone, Head] | None = None
+    student: Backbone | None = None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.train import multi
 from headstart.train.chance import own_random
 from headstart.train.settings import Job
 from headstart.train.weights import fill
@@ -58,8 +59,8 @@ def gradients(
 ) -> tuple[float, int]:
     """Leave the gradients of a batch's mean loss in the parameters.
 
-    The source is asked for the whole batch once, so what it draws does not depend on the pieces;
-    dropout and batch norms see pieces.
+    The source is asked for the whole batch once, so what it draws does not depend on the pieces or on
+    which process has which rows; dropout and batch norms see pieces.
 
     Args:
         way: how the module is run.
@@ -81,30 +82,36 @@ def gradients(
 
     def attempt(pieces: int) -> float:
         try:
-            return _accumulated(way, inputs, targets, step, pieces)
+            return _accumulated(way, own, inputs, targets, step, pieces)
         except BaseException:  # also Ctrl-C: the module is as before
             _forget(way, buffers)
             raise
 
-    return _with_less(attempt, min(accumulate, len(rows)), accumulate, len(rows))
+    own = np.arange(len(rows))[multi.share(job.team, len(rows))]
+    begun, most = -(-accumulate // job.team.count), max(len(own), 1)
+    loss, pieces = _with_less(attempt, min(begun, most), begun, most)
+    weight = len(own) / len(rows)
+    loss, pieces = multi.summed(job.team, job.module, buffers, weight, loss, pieces)
+    return loss, accumulate if pieces == begun else pieces * job.team.count
 
 
 def _accumulated(
-    way: Way, inputs: tuple[Tensor, ...], targets: Tensor, step: int, pieces: int
+    way: Way, own: np.ndarray, inputs: tuple[Tensor, ...], targets: Tensor, step: int, pieces: int
 ) -> float:
-    job, total, first, loss = way.job, len(targets), 0, 0.0
+    """Gradients of this process's part of the mean loss; `own` are the places of its rows in the batch."""
+    job, total, loss = way.job, len(targets), 0.0
     for parameter in job.module.parameters():
         parameter.grad = None
-    for piece in np.array_split(np.arange(total), pieces):
+    for piece in np.array_split(own, pieces) if len(own) else ():
+        first = int(piece[0])
         here = slice(first, first + len(piece))
         with own_random(way.device, job.settings.seed, step, first):
             logits = way.logits(tuple(one[here] for one in inputs))
         value = job.loss(logits, targets[here].to(way.device))
-        value = value if pieces == 1 else value * (len(piece) / total)
+        value = value if len(piece) == total else value * (len(piece) / total)
         if value.requires_grad:  # not where all groups are still frozen
             value.backward()
         loss += value.item()
-        first += len(piece)
     return loss
 
 
@@ -192,16 +199,25 @@ class Judged:
     accumulate: int
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @torch.no_grad()
-def judged(
-    way: Way, epoch: int, accumulate: int, check: Callable[[], None] = lambda: None
-) -> Judged:
-    """Pass the held-out rows; the arguments are those of `held_out`."""
-    job, there = way.job, len(way.job.held) > 0
-    rows = job.held if there else job.learn[:1]  # for the number of outputs
+def judged(way: Way, epoch: int, accumulate: int, check: Callable[[], None] = _nothing) -> Judged:
+    """Pass the held-out rows, dealt out to the processes; the arguments are those of `held_out`."""
+    job, team = way.job, way.job.team
+    own = job.held[team.rank :: team.count]  # in turns, as they may be sorted by length
+    rows = own if len(own) else job.learn[:1]  # for the number of outputs
+    if team.count > 1:  # the others would wait for one that stops here
+        check = _nothing
     logits, targets, accumulate = held_out(way, rows, epoch, accumulate, check)
-    if not there:
+    accumulate = int(multi.told(team, [accumulate]).max())
+    if not len(job.held):
         return Judged(logits[:0], None, None, accumulate)
+    logits = multi.joined(team, logits[: len(own)], len(job.held))
+    targets = multi.joined(team, targets[: len(own)], len(job.held))
     loss = job.loss(logits.to(way.device), targets.to(way.device)).item()
     score = float(job.score(logits.numpy(), targets.cpu().numpy())) if math.isfinite(loss) else 0.0
+    loss, score = multi.told(team, [loss, score])[0].tolist()
     return Judged(logits, loss, score if math.isfinite(score) else None, accumulate)

@@ -11,11 +11,13 @@ import math
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from headstart.train import multi
 from headstart.train.order import batches, steps_per_epoch
 from headstart.train.passes import Way, gradients, held_out
 from headstart.train.settings import Job, Settings
@@ -58,6 +60,11 @@ class Plan:
         return min(self.per_epoch, self.steps - epoch * self.per_epoch)
 
 
+def plan_of(value: Mapping[str, Any]) -> Plan:
+    """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists."""
+    return Plan(**{**value, "notes": tuple(value["notes"])})
+
+
 def way(job: Job, bfloat16: bool, compiled: bool) -> Way:
     """How the module is run, made anew in each process."""
     return Way(job, torch.compile(job.module) if compiled else job.module, bfloat16)
@@ -67,7 +74,8 @@ def plan(job: Job, weights: Weights, seconds: Callable[[], float], saving: float
     """Decide how to train.
 
     Where something depends on time (a budget, "auto"), a few real steps are measured, with every group
-    free, as most epochs are; then the module is put back exactly as it was.
+    free, as most epochs are; then the module is put back exactly as it was. Of several processes each
+    measures its share of the rows, and all follow the first one's plan.
 
     Args:
         job: the arguments of the training.
@@ -87,16 +95,27 @@ def plan(job: Job, weights: Weights, seconds: Callable[[], float], saving: float
     if not (settings.budget or settings.precision == "auto" or compiling):
         return made
     start = weights.snapshot()
+    apart = dataclasses.replace(job, team=multi.Alone(job.team.rank, job.team.count))
     try:
         weights.free(max(group.free_from for group in job.groups))
-        made = _timed_plan(job, weights, made, compiling)
+        made = _timed_plan(apart, weights, made, compiling)
         if settings.budget:
-            held = _held_seconds(job, made) + _copying(weights) + 2 * saving
+            held = _held_seconds(apart, made) + _copying(weights) + 2 * saving
             made = dataclasses.replace(made, held_seconds=held)
+        made = plan_of(job.team.agree(dataclasses.asdict(made)))
+        if job.team.count > 1:
+            made = dataclasses.replace(made, step_seconds=_together(job, made))
     finally:
         weights.restore(start, 0)
-    left = AIM * settings.budget - seconds()
-    return dataclasses.replace(made, steps=steps_within(made, left)) if settings.budget else made
+    if settings.budget:
+        left = AIM * settings.budget - seconds()
+        made = dataclasses.replace(made, steps=job.team.agree(steps_within(made, left)))
+        if not made.steps:
+            each = per_epoch * made.step_seconds + 2 * made.held_seconds
+            note = f"Not even one epoch fits the time: it takes about {each:.3g} s, and {max(left, 0):.3g} s are"
+            note += " left. The weights stay as they were."
+            made = dataclasses.replace(made, notes=(*made.notes, note))
+    return made
 
 
 def steps_within(plan: Plan, left: float) -> int:
@@ -119,15 +138,17 @@ def steps_within(plan: Plan, left: float) -> int:
     return min(plan.steps, epochs * plan.per_epoch + min(extra, plan.per_epoch - 1))
 
 
-def late(plan: Plan, budget: float, seconds: float) -> bool:
+def late(plan: Plan, budget: float, seconds: float, team: multi.Team = multi.ALONE) -> bool:
     """Whether one more step, and the end of the epoch after it, would exceed a budget.
 
     Args:
         plan: with measured times.
         budget: seconds; 0: any.
-        seconds: taken so far.
+        seconds: taken so far; the first process's count.
+        team: the processes.
     """
-    return 0 < LATE * budget < seconds + plan.step_seconds + plan.held_seconds
+    after = seconds + plan.step_seconds + plan.held_seconds
+    return budget > 0 and bool(team.agree(LATE * budget < after))
 
 
 def _timed_plan(job: Job, weights: Weights, made: Plan, compiling: bool) -> Plan:
@@ -180,6 +201,17 @@ def _step_seconds(job: Job, weights: Weights, made: Plan) -> tuple[float, int]:
     return statistics.median(took[1:] or took), accumulate
 
 
+def _together(job: Job, made: Plan) -> float:
+    """Time of a step with what processes tell each other, the second one; no less than was measured."""
+    run = way(job, made.bfloat16, made.compiled)
+    rows = batches(job.learn, job.settings.batch, job.settings.seed, job.drawn, job.lengths, 0)
+    for number in range(2):
+        began = time.perf_counter()
+        gradients(run, rows[number % len(rows)], 0, number, made.accumulate)
+        took = time.perf_counter() - began
+    return max(made.step_seconds, took)
+
+
 def _held_seconds(job: Job, made: Plan) -> float:
     """Time of the held-out rows, from one piece of them, after one to warm up."""
     if not len(job.held):
@@ -190,7 +222,8 @@ def _held_seconds(job: Job, made: Plan) -> float:
         began = time.perf_counter()
         held_out(run, job.held[:size], 0, made.accumulate, lambda: None)
         took = time.perf_counter() - began
-    return took * -(-len(job.held) // size)
+    own = -(-len(job.held) // job.team.count)
+    return took * -(-own // size)
 
 
 def _copying(weights: Weights) -> float:

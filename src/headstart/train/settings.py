@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from headstart.config import note
 from headstart.errors import ConfigError
+from headstart.train.multi import ALONE, Team
 from headstart.types import Epoch
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (n, k), targets -> mean over the rows
@@ -62,8 +63,9 @@ class Group:
 class Settings:
     """How to train.
 
-    `batch` is the number of rows of an optimiser step, `accumulate` the number of pieces in which its
-    gradients are computed: 64 rows in 4 pieces give the gradients of 64 rows, in a quarter of the memory.
+    `batch` is the number of rows of an optimiser step, in all processes that train together; `accumulate`
+    the number of pieces in which its gradients are computed: 64 rows in 4 pieces give the gradients of 64
+    rows, in a quarter of the memory.
 
     Raises:
         ConfigError: with every value that is out of range.
@@ -187,6 +189,7 @@ class Job:
         score: score of logits and targets.
         settings: how to train.
         lengths: (n,) length of each row to learn from; None where all are equally long.
+        team: the processes that train together.
     """
 
     module: nn.Module
@@ -199,6 +202,7 @@ class Job:
     score: Score
     settings: Settings
     lengths: np.ndarray | None = None
+    team: Team = ALONE
 
     @property
     def drawn(self) -> np.ndarray | None:

@@ -33,7 +33,7 @@ from headstart.types import Preprocess
 
 _MEMORY = 256 * 2**20  # bytes of an array; larger ones lie in a file
 _ROOM = 8 / 7  # how much larger than the network's picture the one is that crops are taken from
-_ROWS = 8  # pictures or texts in one run of the bottom
+ROWS = 8  # pictures or texts in one run of the bottom
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs of the module in its order, and targets."""
@@ -73,6 +73,33 @@ class Pictures:
     def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
         """See `headstart.train.loop.Source`."""
         return (self.pixels(rows, epoch, train=train),), torch.from_numpy(self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Views:
+    """Pictures in augmented views that were made once.
+
+    Attributes:
+        values: (views, n, h, w, 3) uint8; view 0 is exactly what the model will get.
+        targets: (n,) int64 codes.
+    """
+
+    values: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def lengths(self) -> None:
+        """All are equally large."""
+        return None
+
+    def pixels(self, rows: np.ndarray, epoch: int, *, train: bool) -> Tensor:
+        """(b, h, w, 3) uint8 of some rows; the epoch is the number of a view."""
+        return torch.from_numpy(self.values[epoch if train else 0, rows])
+
+    def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
+        """See `headstart.train.loop.Source`, and `turn`."""
+        pixels = self.values[turn(rows, epoch, len(self.values), train=train), rows]
+        return (torch.from_numpy(pixels),), torch.from_numpy(self.targets[rows])
 
 
 @dataclass(frozen=True)
@@ -145,13 +172,12 @@ class Between:
         return None if self.texts is None else self.texts.lengths
 
     def batch(self, rows: np.ndarray, epoch: int, step: int, *, train: bool) -> Batch:
-        """View 0 is the plain input; training goes round the others, each row beginning elsewhere.
+        """See `headstart.train.loop.Source`, and `turn`.
 
         What was made of a token cannot be left out, as places count; where tokens disappear, the
         attention mask hides them from the layers above.
         """
-        views = len(self.values)
-        view = 1 + (epoch + rows) % (views - 1) if train and views > 1 else np.zeros_like(rows)
+        view = turn(rows, epoch, len(self.values), train=train)
         if self.texts is None:
             values = self.values[view, rows].astype(np.float32)
             return (torch.from_numpy(values),), torch.from_numpy(self.targets[rows])
@@ -233,6 +259,20 @@ def mixed(source: Pictures | Between, classes: int, settings: Mix, seed: int) ->
     return Mixed(source, classes, settings, (1, 2) if last else (2, 3), seed)
 
 
+def turn(rows: np.ndarray, epoch: int, views: int, *, train: bool) -> np.ndarray:
+    """Which of the kept views each row shows in an epoch, (b,) int64.
+
+    View 0 is the plain input; training goes round the others, each row beginning elsewhere.
+
+    Args:
+        rows: (b,) row numbers.
+        epoch: counted from 0.
+        views: how many are kept; where it is 1, that one is shown.
+        train: whether another than the plain one is wanted.
+    """
+    return 1 + (epoch + rows) % (views - 1) if train and views > 1 else np.zeros_like(rows)
+
+
 def pictures(
     inputs: Sequence[Any], targets: np.ndarray, preprocess: Preprocess, settings: Images, seed: int
 ) -> Pictures:
@@ -248,8 +288,8 @@ def pictures(
     Raises:
         UnreadableInput: a picture cannot be read.
     """
-    plain = _prepared(inputs, preprocess.steps)
-    wide = plain if settings == Images() else _prepared(inputs, _wider(preprocess.steps))
+    plain = prepared(inputs, preprocess.steps)
+    wide = plain if settings == Images() else prepared(inputs, _wider(preprocess.steps))
     return Pictures(plain, wide, np.asarray(targets, np.int64), settings, seed)
 
 
@@ -277,7 +317,7 @@ def texts(
 
 
 def between(
-    source: Pictures | Texts,
+    source: Pictures | Views | Texts,
     bottom: bytes,
     inputs: tuple[str, ...],
     views: int = 1,
@@ -298,9 +338,9 @@ def between(
         return _texts_between(source, engine, output, inputs, progress)
     n = len(source.targets)
     tasks = [
-        (view, np.arange(start, min(start + _ROWS, n)))
+        (view, np.arange(start, min(start + ROWS, n)))
         for view in range(views)
-        for start in range(0, n, _ROWS)
+        for start in range(0, n, ROWS)
     ]
 
     def run(task: tuple[int, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
@@ -310,7 +350,7 @@ def between(
 
     values: np.ndarray | None = None
     done = 0
-    for view, rows, made in _ahead(run, tasks):
+    for view, rows, made in ahead(run, tasks):
         if values is None:
             values = room((views, n, *made.shape[1:]), np.float16)
         values[view, rows] = made
@@ -331,14 +371,14 @@ def _texts_between(
     lengths = source.lengths
     starts = np.concatenate([[0], np.cumsum(lengths)])
     order = np.argsort(-lengths, kind="stable")
-    tasks = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+    tasks = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
 
     def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rows, engine.run(source.feeds(rows))[output]
 
     values: np.ndarray | None = None
     done = 0
-    for rows, made in _ahead(run, tasks):
+    for rows, made in ahead(run, tasks):
         if values is None:
             values = room((1, int(starts[-1]), made.shape[-1]), np.float16)
         for row, one in zip(rows.tolist(), made):
@@ -350,8 +390,13 @@ def _texts_between(
     return Between(values, starts, source.targets, source, inputs)
 
 
-def _ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    """Results in order, computed by as many threads as there are processors, a few tasks ahead."""
+def ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    """Results in order, computed by as many threads as there are processors, a few tasks ahead.
+
+    Args:
+        run: makes a result of a task, on any thread.
+        tasks: in the order in which their results are wanted.
+    """
     workers = threads()
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(run, task) for task in tasks[: 2 * workers]]
@@ -376,8 +421,16 @@ def _wider(steps: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple(wider)
 
 
-def _prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
-    """(n, h, w, 3) uint8."""
+def prepared(inputs: Sequence[Any], steps: Sequence[Any]) -> np.ndarray:
+    """Pictures as a model gets them, (n, h, w, 3) uint8.
+
+    Args:
+        inputs: n readable pictures.
+        steps: of the preprocessing.
+
+    Raises:
+        UnreadableInput: a picture cannot be read.
+    """
 
     def one(source: Any) -> np.ndarray:
         return image.prepare(source, steps)[0]

@@ -114,7 +114,7 @@ def unpacked(model: ModelProto) -> ModelProto:
     if not needed:
         return model
     outputs = [onnx.ValueInfoProto(name=name) for name in needed]
-    values = _computed(_part(model, set(), outputs))
+    values = _computed(part(model, set(), outputs))
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.graph.node[:]
@@ -182,14 +182,20 @@ def cut(model: ModelProto, at: str) -> Halves:
     if at not in {name for name, _ in layers(model).cuts}:
         raise BackboneError(f"The graph cannot be cut at {at!r}.", fix="take one of `layers`' cuts")
     inner = helper.make_tensor_value_info(at, TensorProto.FLOAT, None)
-    bottom = _part(model, set(), [inner])
-    top = _part(model, {at}, list(model.graph.output))
+    bottom = part(model, set(), [inner])
+    top = part(model, {at}, list(model.graph.output))
     top.graph.input.insert(0, inner)
     return Halves(bottom, top, at)
 
 
-def _part(model: ModelProto, given: set[str], outputs: list[onnx.ValueInfoProto]) -> ModelProto:
-    """The nodes between given tensors and outputs, with what they need."""
+def part(model: ModelProto, given: set[str], outputs: list[onnx.ValueInfoProto]) -> ModelProto:
+    """The nodes between given tensors and outputs, with what they need: a copy.
+
+    Args:
+        model: the whole graph.
+        given: tensors that need not be computed.
+        outputs: what is wanted.
+    """
     wanted = {value.name for value in outputs}
     nodes: list[NodeProto] = []
     for node in reversed(model.graph.node):

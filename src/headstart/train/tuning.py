@@ -25,15 +25,17 @@ from headstart.types import Backbone, Candidate, Epoch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
 
-    from headstart.train.settings import Group, Loss, Settings, Source, Trained
+    from headstart.train.distilling import Taught
+    from headstart.train.settings import Group, Loss, Score, Settings, Source, Trained
     from headstart.train.sources import Between, Mixed, Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
 T = TypeVar("T")
 
-_AUGMENT = "trivial"  # for pictures, where nothing else is said
+AUGMENT = "trivial"  # for pictures, where nothing else is said
 _ROWS = 64  # in one pass over held-out rows
 _MIXUP = 0.2  # alpha of Zhang et al. 2018
 _CUTMIX = 1.0  # alpha of Yun et al. 2019
@@ -167,25 +169,30 @@ def tune(
     from headstart.train.trainable import with_weights
 
     started = time.perf_counter()
-    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
-    if not len(learn):
-        raise DataError(
-            f"No row is left to learn from: all {len(material.held)} are held out.",
-            fix="label more rows, or take --method probe",
-        )
+    learn = to_learn(material)
     ready = prepared(material, config, say)
     spent = time.perf_counter() - started
-    settings = _settings(material, config, config.lr or lr, weight_decay, spent)
+    settings = settings_of(material, config, lr, weight_decay, spent)
     changing = groups(ready.module, ready.layers)
-    trained = _trained(ready, learn, material, settings, _loss(config), changing, progress)
+    trained = run(
+        ready.module,
+        ready.source,
+        learn,
+        material,
+        groups=changing,
+        loss=loss_of(config),
+        score=scoring(material.n_classes),
+        settings=settings,
+        progress=progress,
+    )
     if merge:
         merge(ready.module)
     for sentence in trained.notes:
         if say:
             say(sentence)
     held_out = trained.held_out
-    if not trained.history and len(material.held):  # no epoch fitted: the module is as it was
-        held_out = _logits(ready, material.held)
+    if not trained.history:  # no epoch fitted: the module is as it was
+        held_out = outputs(ready.module, ready.source, material.held)
     return Candidate(
         method=name,
         head=ready.module.head(),
@@ -199,7 +206,7 @@ def tune(
         },
         seconds=time.perf_counter() - started,
         held_out_rows=material.held,
-        backbone=_shelved(
+        backbone=shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
         features=features_of(ready),
@@ -208,31 +215,8 @@ def tune(
     )
 
 
-def _settings(
-    material: Material, config: Common, lr: float, weight_decay: float, spent: float
-) -> Settings:
-    from headstart.train.settings import Settings
-
-    return Settings(
-        optimiser=config.optimiser,
-        lr=lr,
-        weight_decay=weight_decay,
-        epochs=config.epochs,
-        batch=config.batch,
-        clip=1.0,
-        ema=config.ema,
-        schedule=config.schedule,
-        patience=config.patience,
-        select=config.select,
-        seed=material.seed,
-        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
-        precision="auto" if material.budget else "float32",
-        channels_last=material.backbone.modality == "image",
-        balanced=config.balanced,
-    )
-
-
-def _loss(config: Common) -> Loss:
+def loss_of(config: Common) -> Loss:
+    """The loss that the settings name."""
     from headstart.train.losses import CrossEntropy, Focal
 
     if config.loss == "focal":
@@ -240,10 +224,21 @@ def _loss(config: Common) -> Loss:
     return CrossEntropy(config.smoothing)
 
 
-def prepared(material: Material, config: Common, say: Callable[[str], None] | None = None) -> Ready:
+def prepared(
+    material: Material,
+    config: Common,
+    say: Callable[[str], None] | None = None,
+    other: Texts | None = None,
+) -> Ready:
     """The backbone cut at the wanted depth, and what its lower part makes of every row.
 
     What was made is kept in `material.prepared`: the next training on the same inputs finds it there.
+
+    Args:
+        material: what is to be learned from.
+        config: how much of the backbone is tuned, and from which views.
+        say: told what takes a while.
+        other: rows in place of the inputs; of these nothing is kept.
     """
     from headstart.train import sources, trainable
     from headstart.train.tuned import Tuned
@@ -251,7 +246,7 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
     graph = material.backbone.graph_id
     whole, found = _once(material, f"graph {graph}", lambda: _graph(material.backbone))
     at, below = boundary(found, config.depth)
-    rows = _source(material, config)
+    rows = other or source_of(material, config)
     if not at:
         module = Tuned(trainable.Trainable(whole, found.depth), material.head)
         return Ready(whole, found, 0, whole, module, _mixed(rows, material, config))
@@ -266,7 +261,8 @@ def prepared(material: Material, config: Common, say: Callable[[str], None] | No
 
     told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
     texts = rows if isinstance(rows, sources.Texts) else None
-    kept = replace(_once(material, f"kept {told}", run), targets=rows.targets, texts=texts)
+    kept = run() if other else _once(material, f"kept {told}", run)
+    kept = replace(kept, targets=rows.targets, texts=texts)
     source = _mixed(kept, material, config)
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), source)
 
@@ -323,12 +319,13 @@ def boundary(found: Layers, depth: float) -> tuple[str, int]:
     return at, below
 
 
-def _source(material: Material, config: Common) -> Pictures | Texts:
+def source_of(material: Material, config: Common) -> Pictures | Texts:
+    """All inputs as rows, and what may happen to them."""
     from headstart.train import augment_images, sources
 
     backbone, codes = material.backbone, material.codes
     if backbone.modality == "image":
-        name = _AUGMENT if config.augment == "auto" else config.augment
+        name = AUGMENT if config.augment == "auto" else config.augment
         settings = augment_images.preset(name if config.views > 1 else "none")
         return sources.pictures(
             material.inputs, codes, backbone.preprocess, settings, material.seed
@@ -353,30 +350,97 @@ def _mixed(
     return sources.mixed(source, material.n_classes, Mix(mixup, cutmix), material.seed)
 
 
-def _trained(
-    ready: Ready,
+def to_learn(material: Material) -> np.ndarray:
+    """The labelled rows that are not held out.
+
+    Raises:
+        DataError: there is no such row.
+    """
+    learn = np.setdiff1d(np.arange(len(material.codes)), material.held)
+    if not len(learn):
+        raise DataError(
+            f"No row is left to learn from: all {len(material.held)} are held out.",
+            fix="label more rows, or take --method probe",
+        )
+    return learn
+
+
+def settings_of(
+    material: Material, config: Common, lr: float, weight_decay: float, spent: float
+) -> Settings:
+    """How to train.
+
+    Args:
+        material: what to learn from.
+        config: the method's settings.
+        lr: learning rate where the settings leave it open.
+        weight_decay: of the parameters whose group wants it.
+        spent: seconds of the budget that are gone.
+    """
+    from headstart.train.settings import Settings
+
+    return Settings(
+        optimiser=config.optimiser,
+        lr=config.lr or lr,
+        weight_decay=weight_decay,
+        epochs=config.epochs,
+        batch=config.batch,
+        clip=1.0,
+        ema=config.ema,
+        schedule=config.schedule,
+        patience=config.patience,
+        select=config.select,
+        seed=material.seed,
+        budget=max(material.budget - spent, 1.0) if material.budget else 0.0,
+        precision="auto" if material.budget else "float32",
+        channels_last=material.backbone.modality == "image",
+        balanced=config.balanced,
+    )
+
+
+def scoring(n_classes: int) -> Score:
+    """Mean of accuracy and macro-F1, of logits (n, k) and codes (n,)."""
+
+    def score(logits: np.ndarray, codes: np.ndarray) -> float:
+        counts = confusion(logits.argmax(axis=1), codes, n_classes)
+        return float((accuracy(counts) + macro_f1(counts)) / 2)
+
+    return score
+
+
+def run(
+    module: nn.Module,
+    source: Pictures | Texts | Between | Mixed | Taught,
     learn: np.ndarray,
     material: Material,
-    settings: Settings,
-    loss: Loss,
+    *,
     groups: list[Group],
-    progress: Callable[[Epoch], None] | None,
+    loss: Loss,
+    score: Score,
+    settings: Settings,
+    progress: Callable[[Epoch], None] | None = None,
 ) -> Trained:
-    """The training; texts of about one length pass together, also the held-out ones."""
+    """The training; texts of about one length pass together, also the held-out ones.
+
+    Args:
+        module: inputs -> (n, k) outputs.
+        source: what rows become.
+        learn: row numbers to learn from.
+        material: says which rows are held out, and where the training is kept.
+        groups: which parameters change, and how.
+        loss: outputs and targets -> mean over the rows.
+        score: outputs and targets -> a number for the history.
+        settings: how to train.
+        progress: told of every epoch.
+    """
     from headstart.train.loop import train
-
-    k, source = material.n_classes, ready.source
-
-    def score(logits: np.ndarray, targets: np.ndarray) -> float:
-        counts = confusion(logits.argmax(axis=1), targets, k)
-        return (accuracy(counts) + macro_f1(counts)) / 2
 
     lengths = source.lengths
     order = np.arange(len(material.held))
     if lengths is not None:
         order = np.argsort(lengths[material.held], kind="stable")
     trained = train(
-        ready.module,
+        module,
         source,
         learn,
         material.held[order],
@@ -394,21 +458,31 @@ def _trained(
     return replace(trained, held_out=trained.held_out[np.argsort(order)])
 
 
-def _logits(ready: Ready, held: np.ndarray) -> np.ndarray:
-    """(m, k) what the module says of some rows."""
+def outputs(module: nn.Module, source: Source, held: np.ndarray) -> np.ndarray:
+    """What a module says of some rows, (m, k) float32.
+
+    Args:
+        module: inputs -> (n, k) outputs.
+        source: what rows become.
+        held: (m,) row numbers.
+    """
     import torch
 
     if not len(held):
-        return np.zeros((0, len(ready.module.bias)), np.float32)
-    source: Source = ready.source
+        return np.zeros((0, 0), np.float32)
     rows = [held[i : i + _ROWS] for i in range(0, len(held), _ROWS)]
     with torch.inference_mode():
-        parts = [ready.module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
+        parts = [module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
     return torch.cat(parts).numpy()
 
 
-def _shelved(backbone: Backbone, model: ModelProto) -> Backbone:
-    """The backbone with other weights, on the shelf of graphs."""
+def shelved(backbone: Backbone, model: ModelProto) -> Backbone:
+    """The backbone with another graph, on the shelf of graphs.
+
+    Args:
+        backbone: what it was made from; name, preprocessing and tokenizer are its own.
+        model: the graph.
+    """
     graph = model.SerializeToString()
     tokenizer = None if backbone.tokenizer is None else backbone.tokenizer.read_text("utf-8")
     sha256 = hash_bytes(graph)
