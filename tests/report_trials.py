@@ -13,7 +13,7 @@ from headstart.types import Epoch
 
 MISSING = "torch is not installed: pip install 'headstart[train]'"
 LONG = (
-    "Epoch 3, step 214: out of memory; batches pass in 4 pieces from here on. The lower 34 of 52 layers are "
+    "Out of memory in epoch 3: batches pass in 4 pieces from here on. The lower 34 of 52 layers are "
     "run once and kept, which took 128 s and 1.4 GB in the cache; the backbone has layers that cannot be "
     "exported with other weights, so the normalisation after the last convolution stays as it was pretrained, "
     "which may cost a little of what could have been gained here."
@@ -27,7 +27,7 @@ def history(epochs: int, best: int, seconds: float, top: float = 0.85) -> tuple[
         loss = 0.42 + 0.5 * np.exp(-2.5 * i / max(best, 1)) + 0.006 * max(i - best, 0)
         loss += 0.008 * np.sin(5.1 * i) * (i != best)
         score = top - 0.5 * (loss - 0.42) ** 1.2 + 0.004 * np.sin(3.7 * i)
-        better = loss < lowest
+        better = bool(loss < lowest)
         lowest = min(loss, lowest)
         made.append(
             Epoch(i, loss - 0.1, loss, score, 1e-3 * 0.9**i, seconds * (i + 1) / epochs, better)
@@ -95,6 +95,27 @@ def alone() -> Trials:
     found = trials()
     others = (Trial("finetune", 0.0, note=MISSING), Trial("mine-own_method", 3.0))
     return dataclasses.replace(found, tried=(*found.tried, *others))
+
+
+def surer() -> Trials:
+    """One rival that answers alike, and is surer where it is right: it is kept for its probabilities."""
+    rng = np.random.default_rng(7)
+    n, k = 480, 6
+    codes = np.arange(n) % k
+    said = np.where(rng.random(n) < 0.8, codes, (codes + 1) % k)
+    flat, told = np.zeros((n, k)), np.zeros((n, k))
+    flat[np.arange(n), said] = 1
+    flip = rng.random(n)
+    better = np.where(flip < 0.01, codes, np.where(flip > 0.992, (codes + 1) % k, said))
+    told[np.arange(n), better] = np.where(better == codes, rng.normal(4, 1, n), rng.normal(1, 1, n))
+    found = guard(codes, [Entry("probe", flat, 1.6), Entry("finetune", told, 64.0)], rng)
+    tuned = dataclasses.replace(found.tried[1], history=history(12, 8, 64.0, 0.81))
+    return dataclasses.replace(found, tried=(found.tried[0], tuned), budget=600.0)
+
+
+def asked() -> Trials:
+    """One rival within noise that was asked for."""
+    return dataclasses.replace(noise(), kept="finetune", budget=0.0, asked=True)
 
 
 def having(report: Report, tried: Trials | None) -> Report:

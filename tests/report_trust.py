@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from headstart.evaluation.transfer import Answers, compare_scratch
 from headstart.scores import (
     Answered,
     Evaluation,
@@ -14,6 +15,7 @@ from headstart.scores import (
     Reliability,
     Repeats,
     RiskCurve,
+    Transfer,
 )
 from headstart.types import Decision, Finding
 
@@ -93,6 +95,26 @@ def learning(rows: int, top: float, more: int = 200, gain: float = 0.03) -> Lear
     )
     return LearningCurve(
         tuple(numbers), tuple(scores), more, Metric(gain, gain - 0.02, gain + 0.02), note
+    )
+
+
+def transfer(rows: int = 1053, held: int = 264, slope: float = 0.11) -> Transfer:
+    """Both ways learn; the one from scratch by so much more with every doubling."""
+    rng = np.random.default_rng(5)
+    held_rows = np.arange(rows, rows + held)
+    codes = np.arange(rows + held) % 6
+    hard = rng.random(held)
+
+    def answers(first: float, gain: float) -> Answers:
+        def learned(own: np.ndarray) -> np.ndarray:
+            right = hard < first + gain * np.log2(len(own) / rows * 8)
+            truth = codes[held_rows]
+            return np.eye(6)[np.where(right, truth, (truth + 1) % 6)]
+
+        return learned
+
+    return compare_scratch(
+        codes, held_rows, 6, answers(0.7, 0.045), answers(0.42, slope), np.random.default_rng(0)
     )
 
 

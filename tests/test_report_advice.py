@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import report_examples as ex
+import report_trials as rt
+from headstart.report import page
 from headstart.report.advice import advice, pairs
 from headstart.report.content import ClassCount
 from headstart.report.words import Words
-from headstart.scores import Answered, Baseline, LearningCurve, Metric, Reliability
+from headstart.scores import Answered, Baseline, LearningCurve, Metric, Reliability, Trial
 from headstart.types import Decision, Finding, Skipped
 
 W = Words("en")
@@ -216,3 +218,76 @@ def test_nobody_is_told_to_label_more_where_the_curve_is_flat():
     )
     assert "label more" not in told(report).lower()
     assert "try another --backbone: nearest neighbours does at least as well" in told(report)
+
+
+def less(**changes):
+    """A report that is good, but whose accuracy leaves something to win."""
+    report = perfect()
+    metrics = {**report.evaluation.metrics, "accuracy": Metric(0.9, 0.88, 0.92)}
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, metrics=metrics)
+    )
+    trials = changes.pop("trials", None)
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, trials=trials)
+    )
+    return dataclasses.replace(report, **{"command": "headstart fit photos", **changes})
+
+
+@pytest.mark.parametrize(
+    ("report", "offered"),
+    [
+        (less(), "--budget 10m"),
+        (less(command="headstart.fit(...)"), 'budget="10m"'),
+        (less(command="headstart fit photos --budget=1m"), ""),  # there was nothing to try
+        (less(command="headstart fit photos --method probe"), ""),
+        (less(command="headstart fit 'photos"), 'budget="10m"'),  # not a command line
+        (less(method="finetune"), ""),
+        (perfect(), ""),
+        (less(trials=rt.noise()), ""),
+    ],
+)
+def test_more_methods_are_offered_where_only_the_probe_was_tried(report, offered):
+    text = told(report)
+    assert ("Let more methods try to beat it: " + offered in text) == bool(offered)
+    assert ("try to beat it" in text) == bool(offered)
+    assert ("让更多方法来挑战它：" in " ".join(advice(report, Words("zh")))) == bool(offered)
+    marked = f"<code>{offered}</code>".replace('"', "&#34;")
+    assert (marked in page.render(report)) == bool(offered)
+
+
+def ran(method="finetune", **chosen):
+    """Trials whose last one was made so, and is kept."""
+    found = rt.noise()
+    one = dataclasses.replace(found.tried[1], method=method, chosen=chosen)
+    return dataclasses.replace(found, kept=method, tried=(found.tried[0], one))
+
+
+def test_more_time_is_offered_where_it_was_short():
+    late = Trial("lora", 1.0, note="not begun: 80 s to prepare and 60 s an epoch, with 12 s left")
+    none = "Not even one epoch fits the time: it takes about 80 s, and 12 s are left."
+    cut = ran(epochs=5, best=5, stopped="budget")
+    noise = dataclasses.replace(rt.noise(), tried=(*rt.noise().tried, late))
+    both = dataclasses.replace(cut, tried=(*cut.tried, late))
+    short = dataclasses.replace(cut, tried=(*both.tried, Trial("bitfit", 1.0, note=none)))
+    for trials, n in ((cut, 1), (noise, 1), (both, 2), (short, 3)):
+        text = told(less(trials=trials))
+        assert (
+            f"A longer --budget may help: the time was too short for {n} of the trainings." in text
+        )
+        assert f"这次的时间对 {n} 个训练来说太短" in " ".join(
+            advice(less(trials=trials), Words("zh"))
+        )
+    for trials in (rt.noise(), ran(epochs=5, best=3, stopped="early")):
+        assert "longer --budget" not in told(less(trials=trials, chosen={"epochs": 3, "best": 3}))
+    last = less(trials=ran(epochs=5, best=3, stopped="early"), chosen={"epochs": 2, "stopped": "budget"})  # fmt: skip
+    assert "too short for 1 of the trainings" in told(last)
+
+
+def test_a_model_that_did_not_learn_from_the_judging_rows_asks_for_time():
+    found = ran(epochs=12, best=7, stopped="done")
+    as_judged = less(trials=found, chosen=dict(found.tried[1].chosen))
+    assert "no time was left to learn from the 480 rows as well" in told(as_judged)
+    assert "480 行中学习" in " ".join(advice(as_judged, Words("zh")))
+    again = less(trials=found, chosen={"epochs": 7, "best": 7, "stopped": "done"})
+    assert "longer --budget" not in told(again)

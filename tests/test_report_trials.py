@@ -34,7 +34,7 @@ from test_report_plots import places
 
 EN, ZH = Words("en"), Words("zh")
 BASE = ex.waste(40)
-EVERY = ("noise", "won", "many", "alone")
+EVERY = ("noise", "won", "many", "alone", "surer", "asked")
 NAMES = {
     "probe": ("probe", "探针"),
     "finetune": ("fine-tuning", "微调"),
@@ -57,7 +57,14 @@ def having(name):
 
 def rival(lead=0.004, p=0.31, beyond=False, seconds=80.0, method="finetune", half=0.015):
     score = Metric(0.8 + lead, 0.77, 0.85)
-    return Trial(method, seconds, score, Metric(lead, lead - half, lead + half), p, beyond)
+    apart = Metric(lead, lead - half, lead + half)
+    return Trial(method, seconds, score, apart, p, beyond=beyond)
+
+
+def better(gain=0.031, p_gain=0.0004, **rest):
+    """A rival that leads in its probabilities alone."""
+    one = rival(beyond=True, **rest)
+    return dataclasses.replace(one, gain=Metric(gain, gain - 0.02, gain + 0.02), p_gain=p_gain)
 
 
 def among(*tried, kept="probe"):
@@ -81,13 +88,13 @@ epochs = st.builds(
 )  # fmt: skip
 made = st.builds(
     Trial, st.text(max_size=9), numbers, st.none() | metrics, st.none() | metrics, numbers,
-    st.booleans(), st.text(max_size=9), st.dictionaries(st.text(max_size=5), numbers, max_size=2),
+    st.none() | metrics, numbers, st.booleans(), st.text(max_size=9), st.dictionaries(st.text(max_size=5), numbers, max_size=2),
     st.lists(epochs, max_size=4).map(tuple),
 )  # fmt: skip
 
 
 @given(st.builds(Trials, st.text(max_size=9), st.lists(made, max_size=4).map(tuple),
-                 st.integers(0, 10**6), numbers))  # fmt: skip
+                 st.integers(0, 10**6), numbers, st.booleans()))  # fmt: skip
 def test_what_is_kept_comes_back(trials):
     data = json.loads(json.dumps(brief(trials.to_json()), allow_nan=False))
     again = trials_from(data)
@@ -96,6 +103,13 @@ def test_what_is_kept_comes_back(trials):
     for one, other in zip(again.tried, trials.tried):
         assert dataclasses.replace(one, seconds=0.0) == dataclasses.replace(other, seconds=0.0)
         assert one.seconds == pytest.approx(other.seconds, abs=6e-4)
+
+
+def test_pages_of_before_a_winner_could_be_asked_for_are_read():
+    data = json.loads(json.dumps(brief(rt.asked().to_json())))
+    assert trials_from(data).asked
+    del data["asked"]
+    assert not trials_from(data).asked
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -247,6 +261,26 @@ def test_methods_have_names_in_both_languages(method):
         (rival(0.01, 0.004, True, 0.0),
          "+1.0 points over the probe (-0.5 to +2.5), beyond noise (p = 0.004)",
          "比探针高 1.0 个百分点（-0.5 至 +2.5），超出误差（p = 0.004）"),
+        (
+            better(),
+            "+0.4 points over the probe (-1.1 to +1.9), not beyond noise (p = 0.31), but its probabilities "
+            "are better beyond noise (log loss 0.031 lower, p < 0.001), 40 times the cost",
+            "比探针高 0.4 个百分点（-1.1 至 +1.9），未超出误差（p = 0.31），但其概率更可靠且超出误差"
+            "（对数损失低 0.031，p < 0.001），耗时为其 40 倍",
+        ),
+        (
+            better(0.24, 0.004, p=0.04, seconds=0.0),
+            "+0.4 points over the probe (-1.1 to +1.9), not beyond noise, as answers and probabilities were "
+            "both judged (p = 0.04), but its probabilities are better beyond noise (log loss 0.24 lower, "
+            "p = 0.004)",
+            "比探针高 0.4 个百分点（-1.1 至 +1.9），因回答与概率都作了比较，未超出误差（p = 0.04），"
+            "但其概率更可靠且超出误差（对数损失低 0.24，p = 0.004）",
+        ),
+        (
+            better(p=0.0002, seconds=0.0),  # its lead alone suffices
+            "+0.4 points over the probe (-1.1 to +1.9), beyond noise (p < 0.001)",
+            "比探针高 0.4 个百分点（-1.1 至 +1.9），超出误差（p < 0.001）",
+        ),
         (Trial("finetune", 0.0), "could not be tried", "未能尝试"),
     ],
 )  # fmt: skip
@@ -300,6 +334,16 @@ def test_a_small_p_that_is_not_enough_is_explained_where_several_were_tried():
             "Kept: fine-tuning, +0.4 points",
             "",
         ),  # as somebody wished
+        (
+            dataclasses.replace(among(rival(), kept="finetune"), asked=True),
+            "Kept, because it was asked for: fine-tuning, +0.4 points over the probe",
+            "Left to choose, the simplest one would have been kept",
+        ),
+        (
+            among(better(), kept="finetune"),
+            "Kept: fine-tuning, +0.4 points over the probe (-1.1 to +1.9), not beyond noise (p = 0.31), but",
+            "its probabilities are closer to the truth by more than chance explains.",
+        ),
         (among(rival(), kept="gone"), "Kept: gone.", ""),
     ],
 )
@@ -310,6 +354,71 @@ def test_the_decision_and_why(trials, decision, reason):
     assert bool(reason) == bool(reasons)
     for w in (EN, ZH):  # no name of a method that has a word is left as it is
         assert not re.search("finetune|lora|bitfit", decided(trials, w))
+
+
+@pytest.mark.parametrize(
+    ("name", "english", "chinese"),
+    [
+        ("won", "kept", "保留"),
+        ("surer", "kept for its probabilities", "因概率更可靠而保留"),
+        ("asked", "kept as asked for", "按要求保留"),
+    ],
+)
+def test_the_table_says_why_a_winner_without_a_clear_lead_is_kept(name, english, chinese):
+    for lang, mark in (("en", english), ("zh", chinese)):
+        w, report = Words(lang), having(name)
+        seen = tried(report.evaluation, w)
+        assert [row.mark for row in seen.rows if row.kept] == [mark]
+        assert {row.mark for row in seen.rows if not row.kept} == {""}
+        losses = "Log loss" if lang == "en" else "对数损失"
+        text = told(report, lang)
+        assert seen.losses == (name == "surer") == (losses in text)
+        assert (plain(w("tried.caption.loss", first=seen.first)) in text) == seen.losses
+    assert f"({english})" in card.model_card(report)
+
+
+def test_the_log_loss_stands_in_every_table_where_it_decided():
+    report = having("surer")
+    one = report.evaluation.trials.tried[1]
+    assert one.beyond
+    assert one.p >= 0.025  # as the guard judges it
+    assert one.gain.value > 0
+    shown = f"-{one.gain.value:.2f}"
+    (row,) = [row for row in tried(report.evaluation, EN).rows if row.kept]
+    assert (row.loss, plain(row.loss_p)) == (shown, "p < 0.001")
+    assert f"{shown} p < 0.001" in told(report)
+    assert f"| {shown} (p &lt; 0.001) |" in plain(card.model_card(report))
+    head, first, second = table(report.evaluation, EN, 80)
+    assert head.index("Log loss") + len("Log loss") == second.index(shown) + len(shown)
+    assert "Log loss" not in "".join(table(having("noise").evaluation, EN, 80))
+
+
+@pytest.mark.parametrize(
+    ("note", "part"),
+    [
+        ("In epoch 1, at step 5, the held-out loss rose from 1.79 to 240. The training was given up; the "
+         "weights are those of the best epoch.", "从 1.79 升到 240"),
+        ("The training was given up; the weights are as they were before.", "权重保持原样"),
+        ("Not even one epoch fits the time: it takes about 81.5 s, and 12 s are left. The weights stay as "
+         "they were.", "一轮约需 81.5 秒"),
+        ("1 row has no other row of the same class: such a row is paired with itself with words left out, "
+         "which teaches little. A second labelled row of each class would help most.", "1 行所属的类别"),
+        ("The state of the training cannot be kept: No space left on device. The training goes on; if it is "
+         "cut off, what it learned since the last state is lost.", "训练状态无法保存"),
+    ],
+)  # fmt: skip
+def test_what_trainings_say_has_a_chinese_form(note, part):
+    text, foreign = remark(note, ZH)
+    assert part in text
+    assert not foreign
+    assert not re.search("(?i)training|weights|epoch|row", text)
+
+
+def test_what_the_rows_were_used_for_is_told_exactly():
+    english, chinese = told(having("noise")), told(having("noise"), "zh")
+    assert "480 training rows that were held out: no weights were learned from them." in english
+    assert "Settings may have been chosen with their help" in english
+    assert "没有从中学习。但某些设置可能参照它们选定" in chinese
 
 
 @settings(max_examples=40, deadline=None)
@@ -324,12 +433,13 @@ def test_whatever_the_guard_decides_is_told_as_it_is(seed, rates):
     trials = guard(codes, entries, rng)
     said = plain(decided(trials, EN))
     assert (f"Kept: {trials.kept}," in said) == (trials.kept != "probe")
-    assert ("beyond noise (p" in said.replace("not beyond noise", "")) == (trials.kept != "probe")
+    led = re.search(r"(?<!not )beyond noise \((p|log)", said)
+    assert bool(led) == (trials.kept != "probe")
     for one in trials.tried[1:]:
         words = plain(compared_with(one, trials, EN))
         value = round(abs(100 * one.lead.value), 1)
         assert f"{value:.1f} points" in words or words.startswith("level")
-        assert (", beyond noise" in words) == one.beyond
+        assert bool(re.search(r"(?<!not )beyond noise \((p|log)", words)) == one.beyond
         assert ("below" in words) == (one.lead.value < 0 and value > 0)
     seen = tried(rt.having(BASE, trials).evaluation, EN)
     assert [row.kept for row in seen.rows] == [one.method == trials.kept for one in trials.tried]
@@ -354,13 +464,14 @@ def test_times_the_cost(seconds, text):
 
 def test_remarks_are_translated_where_all_of_them_are_known():
     known = (
-        "Epoch 3, step 21: out of memory; batches pass in 4 pieces from here on. "
-        "Epoch 4, step 30: the loss or a gradient was not finite; it went back to the start of the epoch, "
-        "with a tenth of the learning rate."
+        "Out of memory in epoch 3: batches pass in 4 pieces from here on. "
+        "In epoch 4, at step 30, the loss or a gradient was not a finite number. The training went back to "
+        "the start of the epoch, with a tenth of the learning rate."
     )
     text, foreign = remark(known, ZH)
     assert not foreign
     assert "内存不足" in text
+    assert "第 4 轮第 30 步" in text
     assert "已退回该轮开头" in text
     assert remark(known, EN) == (known, False)
     assert remark(f"{known} Something new.", ZH) == (f"{known} Something new.", True)

@@ -17,8 +17,8 @@ from headstart.report import page
 from headstart.report.content import Report
 from headstart.report.kept_trust import decision_from, decision_json, trust_from, trust_json
 from headstart.report.trust_view import blocks
-from headstart.report.trust_words import gain_words, points, sentences, wilson
-from headstart.report.words import Words
+from headstart.report.trust_words import gain_words, sentences, wilson
+from headstart.report.words import Words, points
 from headstart.scores import Answered, LearningCurve, Metric, Reliability
 from headstart.types import Decision
 from test_report_page_html import read

@@ -1,15 +1,24 @@
 """The report in a real browser: it fits, asks for nothing, runs nothing, and can be read in the dark."""
 
 import contextlib
+import dataclasses
 import shutil
 
 import pytest
 
 import report_examples as ex
 import report_trials as rt
+import report_trust as trust
 from headstart.report import notebook, page
 
 pytestmark = pytest.mark.browser
+
+
+def bought(report):
+    """The report with what the pretrained backbone bought."""
+    evaluation = dataclasses.replace(report.evaluation, transfer=trust.transfer())
+    return dataclasses.replace(report, evaluation=evaluation)
+
 
 PAGES = {
     "waste": lambda: page.render(ex.waste(), "en"),
@@ -19,6 +28,7 @@ PAGES = {
     "tiny": lambda: page.render(ex.tiny(), "zh"),
     "hostile": lambda: page.render(ex.hostile(), "en"),
     "tried": lambda: page.render(rt.having(ex.waste(60), rt.many()), "zh"),
+    "bought": lambda: page.render(bought(rt.having(ex.waste(60), rt.surer())), "en"),
 }
 # contrast of the text colours as WCAG 2.2 computes it, over the nearest ground that is not transparent
 CONTRAST = """
@@ -146,7 +156,7 @@ def test_the_page_is_whole_without_scripts(browser, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tried"])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tried", "bought"])
 def test_text_has_the_contrast_that_everybody_can_read(browser, tmp_path, name, scheme):
     path = tmp_path / "report.html"
     path.write_text(PAGES[name](), "utf-8")
@@ -167,7 +177,7 @@ def test_the_notebook_card_runs_nothing(browser, tmp_path):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tiny", "hostile", "tried"])
+@pytest.mark.parametrize("name", ["waste", "intents", "spam", "tiny", "hostile", "tried", "bought"])
 def test_the_words_of_plots_can_be_read_at_every_width(browser, tmp_path, name, width):
     path = tmp_path / "report.html"
     path.write_text(PAGES[name](), "utf-8")

@@ -13,9 +13,9 @@ import numpy as np
 
 from headstart.report.content import Report
 from headstart.report.findings_view import count, plan
-from headstart.report.trust_words import flat, gain_words, off, points
-from headstart.report.words import Words, clip
-from headstart.scores import Baseline, Evaluation, Metric
+from headstart.report.trust_words import flat, gain_words, off
+from headstart.report.words import Words, clip, points
+from headstart.scores import Baseline, Evaluation, Metric, Trial, Trials
 
 _MOST = 6  # pieces of advice; more would not be read
 _WIDE = 0.12  # width of an accuracy interval that deserves a word
@@ -25,6 +25,8 @@ _SMALL_CLASS = 5  # measured rows; with fewer, a class's F1 says nothing
 _UNEVEN = 10  # largest class over smallest
 _SURE = 0.9
 _SINGLE = 5  # pairs that happened only once, where none happened more often
+_GOOD = 0.99  # accuracy that other methods can hardly better
+_LATE = ("not begun: ", "one epoch fits")  # why a method was not tried for want of time
 _WITHHELD = 0.25  # share of the answers; less needs no word
 
 
@@ -103,6 +105,7 @@ def _all(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "next.leaking-column", {}
     yield from _unlearned(report)
     yield from _worst_class(report, w)
+    yield from _budget(report)
     yield from _trust(report, w)
     yield from _confused(report.evaluation)
     if "wrong-labels" not in kinds:  # it names those mistakes already
@@ -125,6 +128,51 @@ def _leaks(report: Report, kinds: set[str], w: Words) -> Iterator[tuple[str, dic
         yield "next.leaked", {"n": n, "value": value, "command": plan(report)}
     elif evaluation.leaked or kinds & {"leak", "near-leak"}:
         yield "next.leak", {}
+
+
+def allowing(report: Report) -> str:
+    """The option that lets more methods be tried, as it was or would be typed."""
+    return "--budget 10m" if _typed(report)[:1] == ["headstart"] else 'budget="10m"'
+
+
+def _budget(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+    """More methods where only the probe was tried, more time where it was short."""
+    accuracy, trials = report.evaluation.metrics.get("accuracy"), report.evaluation.trials
+    if accuracy is None or not accuracy.value < _GOOD:
+        return
+    if trials is None:
+        named = {word.split("=")[0] for word in _typed(report)} & {"--budget", "--method"}
+        if report.method == "probe" and not named:
+            yield "next.budget", {"option": allowing(report)}
+        return
+    late = sum(_late(one) for one in trials.tried)
+    if _half(report, trials):
+        yield "next.longer.half", {"n": trials.rows}
+    elif late:
+        yield "next.longer", {"n": late}
+    elif report.chosen.get("stopped") == "budget":
+        yield "next.longer", {"n": 1}
+
+
+def _late(one: Trial) -> bool:
+    """Whether a longer budget would have let it learn longer."""
+    if one.score is None:
+        return any(reason in one.note for reason in _LATE)
+    return one.chosen.get("stopped") == "budget"
+
+
+def _half(report: Report, trials: Trials) -> bool:
+    """Whether the model is certainly the one that was judged, which did not learn from the judging rows.
+
+    One that learned from all rows has as many epochs as the best of the trial had.
+    """
+    judged = next((one for one in trials.tried if one.method == trials.kept), None)
+    if judged is None or judged is trials.tried[0]:
+        return False
+    best, epochs = judged.chosen.get("best"), judged.chosen.get("epochs")
+    if not isinstance(best, int) or not isinstance(epochs, int):
+        return False
+    return 0 < best < epochs == report.chosen.get("epochs")
 
 
 def _trust(report: Report, w: Words) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -277,10 +325,7 @@ def _wide(evaluation: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def bundle_name(report: Report) -> str:
     """The bundle's file name as a shell takes it: what was asked for, or the name made of the title."""
-    try:
-        words = shlex.split(report.command)
-    except ValueError:
-        words = []
+    words = _typed(report)
     for i, word in enumerate(words):
         if word == "--out" and i + 1 < len(words):
             return shlex.quote(words[i + 1])
@@ -288,6 +333,14 @@ def bundle_name(report: Report) -> str:
             return shlex.quote(word.removeprefix("--out="))
     name = report.title if words[:1] == ["headstart"] else "model"
     return shlex.quote((clip(name, 60).replace("/", "_") or "model") + ".headstart")
+
+
+def _typed(report: Report) -> list[str]:
+    """The words of the command line; none where it cannot be read."""
+    try:
+        return shlex.split(report.command)
+    except ValueError:
+        return []
 
 
 def python_example(report: Report) -> str:

@@ -188,11 +188,13 @@ def _tried(report: Report, w: Words) -> str:
     if seen.rows:
         lines += [
             "",
-            f"| Method | Score (%) | Lead over {text(seen.first)} (points) | p | Cost |",
-            "|---|---:|---:|---:|---:|",
+            f"| Method | Score (%) | Lead over {text(seen.first)} (points) | p |"
+            f"{' Log loss | Cost |' if seen.losses else ' Cost |'}",
+            "|---|" + "---:|" * (5 if seen.losses else 4),
         ]
-        lines += [f"| {' | '.join(_cells(row))} |" for row in seen.rows]
+        lines += [f"| {' | '.join(_cells(row, seen.losses))} |" for row in seen.rows]
         lines += ["", text(w("card.tried", n=trials.rows), 400)]
+        lines += ["", text(w("tried.caption.loss", first=seen.first), 400)] if seen.losses else []
     noted = [one for one in seen.told if one.note[0]]
     lines += (
         ["", *(f"- {text(one.name)}: {text(one.note[0], 600)}" for one in noted)] if noted else []
@@ -200,13 +202,14 @@ def _tried(report: Report, w: Words) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, losses: bool) -> list[str]:
     """One candidate of the table."""
-    title = text(row.name) + (" (kept)" if row.kept else "")
+    title = text(row.name) + (f" ({row.mark})" if row.kept else "")
     score = f"{row.score} ({row.interval})" if row.score else "not tried"
     lead = f"{row.lead} ({row.bounds})" if row.lead else ""
     cost = f"{row.cost} ({row.times})" if row.times else row.cost
-    return [title, score, lead, row.p.replace("<", "&lt;"), cost]
+    apart = [f"{row.loss} ({row.loss_p})" if row.loss else ""] if losses else []
+    return [one.replace("<", "&lt;") for one in (title, score, lead, row.p, *apart, cost)]
 
 
 def _scores(report: Report, w: Words) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.report.kept_transfer import transfer_from
 from headstart.report.kept_trials import brief, trials_from
 from headstart.report.kept_trust import (
     metrics_from,
@@ -38,7 +39,7 @@ def plain(value: Any) -> Any:
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """As plain JSON values; the confusion matrix as its non-zero cells [truth, answer, count]."""
-    trials = evaluation.trials
+    trials, transfer = evaluation.trials, evaluation.transfer
     matrix = np.asarray(evaluation.confusion)
     rows, columns = np.nonzero(matrix)
     return {
@@ -73,12 +74,13 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "notes": list(evaluation.notes),
         **trust_json(evaluation),
         "trials": None if trials is None else brief(plain(trials.to_json())),
+        "transfer": None if transfer is None else brief(plain(transfer.to_json())),
     }
 
 
 def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
     """The inverse of `evaluation_json`."""
-    trials = data.get("trials")  # pages of earlier versions have none
+    trials, transfer = data.get("trials"), data.get("transfer")  # not in earlier versions
     labels = texts(data["labels"])
     matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for i, j, count in data["confusion"]:
@@ -115,6 +117,7 @@ def evaluation_from(data: Mapping[str, Any]) -> Evaluation:
         notes=texts(data["notes"]),
         **trust_from(data),
         trials=None if trials is None else trials_from(trials),
+        transfer=None if transfer is None else transfer_from(transfer),
     )
 
 

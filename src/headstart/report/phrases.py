@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headstart.report.phrases_transfer import TRANSFER
 from headstart.report.phrases_trials import TRIALS
 from headstart.report.phrases_trust import TRUST
 
@@ -307,4 +308,4 @@ PHRASES: dict[str, tuple[str, str]] = {
     "n.withheld": ("withheld", "不回答"),
 }
 # fmt: on
-PHRASES |= TRUST | TRIALS
+PHRASES |= TRUST | TRIALS | TRANSFER

@@ -43,11 +43,14 @@ TRIALS: dict[str, tuple[str, str]] = {
     "tried": ("What was tried", "尝试过的方法"),
     "tried.the": ("the {name}", "{name}"),
     "tried.kept": ("kept", "保留"),
+    "tried.kept.surer": ("kept for its probabilities", "因概率更可靠而保留"),
+    "tried.kept.asked": ("kept as asked for", "按要求保留"),
     "tried.not": ("not tried", "未尝试"),
     "tried.method": ("Method", "方法"),
     "tried.score": ("Score", "得分"),
     "tried.lead": ("Lead", "领先"),
     "tried.p": ("p", "p 值"),
+    "tried.loss": ("Log loss", "对数损失"),
     "tried.cost": ("Cost", "耗时"),
     "tried.times": ("{times} times", "{times} 倍"),
     "tried.score.of": ("Score of {name}", "{name}的得分"),
@@ -57,6 +60,12 @@ TRIALS: dict[str, tuple[str, str]] = {
         "intervals of the scores overlap. p is the chance of such a lead where there is none.",
         "得分为准确率与宏平均 F1 的均值（%），附 95% 置信区间；虚线为{first}的得分。领先以百分点计，逐行比较得出："
         "即使得分的区间重叠，领先也可能是确定的。p 值为并无优势时出现这种领先的概率。"),
+    "tried.caption.loss": (
+        "Log loss judges the probabilities: it is told as the difference to that of {first}, and lower is "
+        "better. A method whose score is no lower may be kept for its probabilities, where this difference "
+        "is beyond noise.",
+        "对数损失衡量概率的好坏：表中为与{first}之差，越低越好。得分不低于{first}的方法，若这一差别超出误差，"
+        "可因概率更可靠而保留。"),
     "tried.each": ("One by one", "逐个来看"),
     "tried.how": ("How they were compared", "如何比较"),
     # one candidate
@@ -67,6 +76,9 @@ TRIALS: dict[str, tuple[str, str]] = {
     "trial.noise": ("not beyond noise ({p})", "未超出误差（{p}）"),
     "trial.noise.several": (
         "not beyond noise, as several were tried ({p})", "因同时比较了多个方法，未超出误差（{p}）"),
+    "trial.noise.both": (
+        "not beyond noise, as answers and probabilities were both judged ({p})",
+        "因回答与概率都作了比较，未超出误差（{p}）"),
     "trial.surer": (
         "but its probabilities are better beyond noise (log loss {loss} lower, {p})",
         "但其概率更可靠且超出误差（对数损失低 {loss}，{p}）"),
@@ -110,9 +122,13 @@ TRIALS: dict[str, tuple[str, str]] = {
     # how it was compared
     "tried.rows": ("Compared on", "比较所用数据"),
     "tried.rows.value": (
-        "{n:,} training row that was held out: nothing that is compared here learned from it"
-        "|{n:,} training rows that were held out: nothing that is compared here learned from them",
-        "训练数据中预留的 {n:,} 行：参与比较的方法都没有从中学习"),
+        "{n:,} training row that was held out: no weights were learned from it."
+        "|{n:,} training rows that were held out: no weights were learned from them.",
+        "训练数据中预留的 {n:,} 行：参与比较的模型权重没有从中学习。"),
+    "tried.rows.chosen": (
+        "Settings may have been chosen with their help, such as a penalty or the best epoch of a training, which "
+        "flatters a method a little.",
+        "但某些设置可能参照它们选定，例如惩罚强度或训练的最佳轮次，这会使该方法的得分略微偏高。"),
     "tried.rows.apart": (
         "These are not the rows that the scores of this report were measured on.",
         "它们不是本报告得分所用的测量数据。"),
@@ -132,6 +148,17 @@ TRIALS: dict[str, tuple[str, str]] = {
         "大圆点为最佳轮次（共 {n:,} 轮，第 {best:,} 轮），即预留数据上损失最低的一轮。"),
     "course.last": (
         "The large dot is the last epoch, which is used.", "大圆点为最后一轮，即采用的一轮。"),
+    # what to do next
+    "next.budget": ("Let more methods try to beat it: {option}", "让更多方法来挑战它：{option}"),
+    "next.longer": (
+        "A longer --budget may help: the time was too short for {n:,} of the trainings.",
+        "更长的 --budget 可能有帮助：这次的时间对 {n:,} 个训练来说太短。"),
+    "next.longer.half": (
+        "A longer --budget may help: no time was left to learn from the {n:,} row as well that was held out "
+        "to compare by."
+        "|A longer --budget may help: no time was left to learn from the {n:,} rows as well that were held out "
+        "to compare by.",
+        "更长的 --budget 可能有帮助：这次没有时间再从比较时预留的 {n:,} 行中学习。"),
     # card and terminal
     "card.tried": (
         "Mean of accuracy and macro-F1 on {n:,} held-out training row, with 95 % intervals; p of a paired "

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+_HIGH, _LINE = 272.0, 18.0  # pixels of a plot, and of a line of its text
 _MOST = 120  # pieces of a curve; more cannot be seen
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)  # between two lines of a scale of shares
 
@@ -26,17 +27,21 @@ class Axis:
         high: its last value.
         ticks: values with a line, and what stands beside each.
         title: what it counts.
+        ratio: whether equal distances are equal ratios, as on a logarithmic scale; values are above 0.
     """
 
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...]
     title: str
+    ratio: bool = False
 
     def place(self, value: float) -> float:
         """Where a value lies, from 0 to 1; beyond the ends it is at them."""
-        span = self.high - self.low
-        return min(max((value - self.low) / span, 0.0), 1.0) if span > 0 else 0.0
+        low, high = self.low, self.high
+        if self.ratio:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, low))
+        return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.0
 
 
 def shares(values: Iterable[float], title: str, *, full: bool = False, least: float = 0.1) -> Axis:
@@ -72,6 +77,24 @@ def counts(high: float, title: str) -> Axis:
     step = max(next(one for one in steps if high / one <= 5), 1.0)
     ticks = tuple((i * step, f"{i * step:,.0f}") for i in range(int(high / step + 1e-9) + 1))
     return Axis(0.0, high, ticks, title)
+
+
+def ratios(values: Sequence[int], title: str, *, least: float = 0.14) -> Axis:
+    """A logarithmic scale of whole numbers, which have a line each where there is room.
+
+    Args:
+        values: ascending, above 0.
+        title: what it counts.
+        least: share of the width between two lines.
+    """
+    low, high = (values[0], values[-1]) if len(values) > 1 else (values[0] / 2, values[0] * 2)
+    far = math.log(high / low)
+    shown = [values[-1]]  # the last one is said, and then as many as fit before it
+    for value in reversed(values[:-1]):
+        if math.log(shown[-1] / value) >= least * far:
+            shown.append(value)
+    ticks = tuple((float(value), f"{value:,}") for value in reversed(shown))
+    return Axis(low, high, ticks, title, ratio=True)
 
 
 def numbers(values: Iterable[float], title: str) -> Axis:
@@ -226,6 +249,48 @@ def curve(kind: str, x: Axis, y: Axis, points: Sequence[tuple[float, float]]) ->
         known = [known[round(i * (len(known) - 1) / (_MOST - 1))] for i in range(_MOST)]
     places = [(_across(x, one), _down(y, other)) for one, other in known]
     return Markup("").join(_line(kind, a, b) for a, b in pairwise(places))
+
+
+def band(kind: str, x: Axis, y: Axis, ends: Sequence[tuple[float, float, float]]) -> Markup:
+    """The area between two curves.
+
+    Args:
+        kind: its class.
+        x: the scale from left to right.
+        y: the scale from bottom to top.
+        ends: where, low and high, from left to right.
+    """
+    known = [one for one in ends if all(map(math.isfinite, one))]
+    if len(known) < 2:
+        return Markup("")
+    around = [(at, high) for at, _, high in known] + [(at, low) for at, low, _ in reversed(known)]
+    places = "L".join(
+        f"{100 * x.place(at):.2f} {100 - 100 * y.place(value):.2f}" for at, value in around
+    )
+    return Markup(
+        '<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none">'
+        '<path class="{}" d="M{}z"/></svg>'
+    ).format(kind, places)
+
+
+def ends(y: Axis, named: Sequence[tuple[str, str, float]]) -> Markup:
+    """Names of curves to the right of the plot, where they end; they do not lie upon each other.
+
+    Args:
+        y: the scale from bottom to top.
+        named: class, name, and the value at the end of the curve.
+    """
+    known = sorted((one for one in named if math.isfinite(one[2])), key=lambda one: -one[2])
+    shifts = [4.0] * len(known)
+    if len(known) == 2:
+        near = _LINE - _HIGH * (y.place(known[0][2]) - y.place(known[1][2]))
+        shifts = [4.0 - max(near, 0.0) / 2, 4.0 + max(near, 0.0) / 2]
+    return Markup("").join(
+        Markup('<text class="{}" x="100%" y="{}" dx="10" dy="{}">{}</text>').format(
+            kind, _down(y, value), f"{shift:.1f}", name
+        )
+        for (kind, name, value), shift in zip(known, shifts)
+    )
 
 
 def dot(kind: str, x: Axis, y: Axis, at: tuple[float, float], size: float = 4.0) -> Markup:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
-from headstart.report.trials_words import compared, heading, kept, number, times
-from headstart.report.trust_words import points
-from headstart.report.words import Words, columns
+from headstart.report.trials_words import (
+    compared,
+    heading,
+    kept,
+    loss_apart,
+    losses_told,
+    number,
+    times,
+)
+from headstart.report.words import Words, columns, points
 from headstart.scores import Evaluation, Metric, Trial, Trials
 
 _GAP = 2  # columns between two cells
@@ -23,12 +30,13 @@ def table(evaluation: Evaluation, w: Words, width: int) -> list[str]:
     trials = compared(evaluation)
     if trials is None or all(one.lead is None for one in trials.tried[1:]):
         return []
-    head = ["", w("tried.score"), w("t.tried.lead"), w("tried.p"), w("tried.cost"), ""]
+    losses = w("tried.loss") if losses_told(trials) else ""
+    head = ["", w("tried.score"), w("t.tried.lead"), w("tried.p"), losses, w("tried.cost"), ""]
     cells = [head, *(_cells(one, trials, w) for one in trials.tried)]
     broad = [max(columns(row[i]) for row in cells) for i in range(len(head))]
     fitting, used = [0], broad[0]
-    for i in (1, 2, 4, 5, 3):  # the most telling first
-        if used + _GAP + broad[i] <= width:
+    for i in (1, 2, 4, 5, 6, 3):  # the most telling first
+        if broad[i] and used + _GAP + broad[i] <= width:
             fitting.append(i)
             used += _GAP + broad[i]
     return [
@@ -42,7 +50,7 @@ def _cells(one: Trial, trials: Trials, w: Words) -> list[str]:
     title = ("* " if one is kept(trials) else "  ") + heading(one.method, w)
     cost = w.seconds(one.seconds) if one.seconds > 0 else ""
     if one.score is None:
-        return [title, w("tried.not"), "", "", cost, ""]
+        return [title, w("tried.not"), "", "", "", cost, ""]
     factor = times(one, first) if one is not first else ""
     apart = one.lead is not None and one is not first
     return [
@@ -50,6 +58,7 @@ def _cells(one: Trial, trials: Trials, w: Words) -> list[str]:
         _interval(one.score, w),
         _lead(one.lead, w) if one.lead is not None and apart else "",
         number(one.p) if apart else "",
+        loss_apart(one) if apart and losses_told(trials) else "",
         cost,
         w("tried.times", times=factor) if factor else "",
     ]

@@ -12,10 +12,14 @@ from headstart.report import plots
 from headstart.report.kept_trials import best
 from headstart.report.trials_words import (
     called,
+    chance,
     compared,
     decided,
     heading,
     kept,
+    loss_apart,
+    losses_told,
+    mark,
     number,
     remark,
     sentence,
@@ -23,8 +27,7 @@ from headstart.report.trials_words import (
     times,
     why,
 )
-from headstart.report.trust_words import points
-from headstart.report.words import Words, clip
+from headstart.report.words import Words, clip, points
 from headstart.scores import Evaluation, Metric, Trial, Trials
 from headstart.types import Epoch
 
@@ -40,12 +43,15 @@ class Row:
         name: the word for its method.
         code: the method's name on the command line, where the word is another.
         kept: whether it is kept.
+        mark: says so, and why where that is not the lead.
         figure: its score on the common scale; empty where it was not tried.
         score: in percent.
         interval: of the score.
         lead: over the simplest, in points.
         bounds: of the lead.
         p: of "it is no better".
+        loss: log loss minus that of the simplest; empty in a table that does not show it.
+        loss_p: of "it is no lower".
         cost: time taken.
         times: how many times the simplest's.
     """
@@ -53,12 +59,15 @@ class Row:
     name: str
     code: str
     kept: bool
+    mark: str = ""
     figure: Markup = _NOTHING
     score: str = ""
     interval: str = ""
     lead: str = ""
     bounds: str = ""
     p: str = ""
+    loss: str = ""
+    loss_p: str = ""
     cost: str = ""
     times: str = ""
 
@@ -91,6 +100,7 @@ class Tried:
         rows: of the table; none where there is nothing to compare.
         scale: below the scores.
         first: the simplest candidate, as a sentence names it.
+        losses: whether the table shows log losses, as they decided something.
         told: a sentence for each candidate but the simplest; none where the decision has said it all.
         courses: of those that were trained.
         facts: terms with their values.
@@ -101,6 +111,7 @@ class Tried:
     rows: tuple[Row, ...]
     scale: Markup
     first: str
+    losses: bool
     told: tuple[Told, ...]
     courses: tuple[Course, ...]
     facts: tuple[tuple[str, str], ...]
@@ -121,6 +132,7 @@ def tried(evaluation: Evaluation, w: Words) -> Tried | None:
         rows=tuple(_row(one, trials, x, w) for one in trials.tried if several),
         scale=plots.scale(x),
         first=the(first.method, w),
+        losses=losses_told(trials),
         told=_each(trials, w),
         courses=tuple(filter(None, (_course(one, w) for one in trials.tried))),
         facts=_facts(trials, w) if several else (),
@@ -148,6 +160,7 @@ def _row(one: Trial, trials: Trials, x: plots.Axis, w: Words) -> Row:
         word,
         code if known else "",
         one is kept(trials),
+        mark(trials, w) if one is kept(trials) else "",
         cost=w.seconds(one.seconds) if one.seconds > 0 else "",
     )
     meant = first.score.value if first.score is not None else math.nan
@@ -158,6 +171,7 @@ def _row(one: Trial, trials: Trials, x: plots.Axis, w: Words) -> Row:
     title = w("interval.title", name=w("tried.score.of", name=word), **shown)
     apart = one is not first and lead is not None
     cost = times(one, first) if one is not first else ""
+    loss = loss_apart(one) if apart and losses_told(trials) else ""
     return replace(
         row,
         figure=plots.interval(x, (score.value, score.low, score.high), title, meant=meant),
@@ -166,6 +180,8 @@ def _row(one: Trial, trials: Trials, x: plots.Axis, w: Words) -> Row:
         lead=points(lead.value, sign=True) if apart and lead is not None else "",
         bounds=bounds(lead, w) if apart and lead is not None else "",
         p=number(one.p) if apart else "",
+        loss=loss,
+        loss_p=chance(one.p_gain) if loss else "",
         times=w("tried.times", times=cost) if cost else "",
     )
 
@@ -189,10 +205,10 @@ def _facts(trials: Trials, w: Words) -> tuple[tuple[str, str], ...]:
         share = w.percent(used / trials.budget, 0)
         budget = w.seconds(trials.budget)
         taken = w("tried.budget.of", used=w.seconds(used), budget=budget, share=share)
-    join = " " if w.lang == "en" else "。"
-    held = w("tried.rows.value", n=trials.rows) + ("." if w.lang == "en" else "")
+    join = " " if w.lang == "en" else ""
+    held = join.join(w(f"tried.rows.{key}", n=trials.rows) for key in ("value", "chosen", "apart"))
     return (
-        (w("tried.rows"), held + join + w("tried.rows.apart")),
+        (w("tried.rows"), held),
         (w("tried.budget"), taken),
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from headstart.report.trust_words import points
-from headstart.report.words import Words, clip
+from headstart.report.words import Words, clip, points
 from headstart.scores import Evaluation, Trial, Trials
 
 _CHANCE = 0.05  # a p below it looks sure to who does not know how many were compared
@@ -76,18 +75,51 @@ def compared_with(one: Trial, trials: Trials, w: Words) -> str:
     told = [w(key, first=the(first.method, w), **ends, **({} if size == "0.0" else {"size": size}))]
     if surer(one, trials):
         assert one.gain is not None
-        told.append(w("trial.noise", p=chance(one.p)))
-        loss = f"{one.gain.value:.3f}" if one.gain.value < 0.0995 else f"{one.gain.value:.2f}"
-        told.append(w("trial.surer", loss=loss, p=chance(one.p_gain)))
+        told.append(w(_doubt(one, trials), p=chance(one.p)))
+        told.append(w("trial.surer", loss=lower(one.gain.value), p=chance(one.p_gain)))
     elif lead.value > 0:
-        several = sum(other.lead is not None for other in trials.tried) > 2
-        doubtful = "trial.noise.several" if several and one.p < _CHANCE else "trial.noise"
-        told.append(w("trial.beyond" if one.beyond else doubtful, p=chance(one.p)))
+        key = "trial.beyond" if one.beyond else _doubt(one, trials)
+        told.append(w(key, p=chance(one.p)))
     cost = times(one, first)
     if cost:
         even = abs(one.seconds / first.seconds - 1) < _SAME
         told.append(w("trial.cost.even") if even else w("trial.cost", times=cost))
     return w("comma").join(told)
+
+
+def _doubt(one: Trial, trials: Trials) -> str:
+    """Which words say that a lead is within noise; a small p that is not small enough is explained."""
+    if not one.p < _CHANCE:
+        return "trial.noise"
+    if sum(other.lead is not None for other in trials.tried) > 2:
+        return "trial.noise.several"
+    return "trial.noise" if one.gain is None else "trial.noise.both"
+
+
+def lower(gain: float) -> str:
+    """By how much a log loss is lower: "0.031", "0.24"."""
+    return f"{gain:.3f}" if abs(gain) < 0.0995 else f"{gain:.2f}"
+
+
+def loss_apart(one: Trial) -> str:
+    """Its log loss minus that of the simplest: "-0.031"; empty where it is not known."""
+    if one.gain is None or not math.isfinite(one.gain.value):
+        return ""
+    size = lower(abs(one.gain.value))
+    return size if not float(size) else f"{'-' if one.gain.value > 0 else '+'}{size}"
+
+
+def losses_told(trials: Trials) -> bool:
+    """Whether a table has to show the log loss: some candidate leads in its probabilities alone."""
+    return any(surer(one, trials) for one in trials.tried[1:])
+
+
+def mark(trials: Trials, w: Words) -> str:
+    """The word beside what is kept: "kept", "kept for its probabilities", "kept as asked for"."""
+    one = kept(trials)
+    if trials.asked:
+        return w("tried.kept.asked")
+    return w("tried.kept.surer" if one is not None and surer(one, trials) else "tried.kept")
 
 
 def surer(one: Trial, trials: Trials) -> bool:

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headstart.report import plots
+from headstart.report import plots, transfer_view
 from headstart.report.content import Report
+from headstart.report.transfer_words import ended, remark, saved
 from headstart.report.trust_words import (
     answered,
     calibrated,
     flat,
     gain_words,
     off,
-    points,
     rules,
     scores,
     share,
     wilson,
     withholds,
 )
-from headstart.report.words import LOSSES, Words, clip
-from headstart.scores import Evaluation, LearningCurve, Metric, Repeats
+from headstart.report.words import LOSSES, Words, clip, points
+from headstart.scores import Evaluation, LearningCurve, Metric, Repeats, Transfer
 from headstart.types import Decision
 
 _REASONS = 12
@@ -64,6 +64,7 @@ def blocks(report: Report, w: Words) -> list[Block]:
         _withholding(evaluation, decision, w),
         _sets(evaluation, decision, w),
         _learning(evaluation, w),
+        _transfer(evaluation.transfer, w),
         _repeats(evaluation.repeats, w),
     )
     return [block for block in made if block is not None]
@@ -243,6 +244,18 @@ def _learning_figure(one: LearningCurve, w: Words) -> Markup:
     marks += [plots.dot("dot", x, y, (n, m.value)) for n, m in known]
     told = [w("learning.point", n=n, **scores("accuracy", m, w)) for n, m in known]
     return plots.frame(x, y, marks, w("learning.title"), w("sep").join(told))
+
+
+def _transfer(one: Transfer | None, w: Words) -> Block | None:
+    if one is None:
+        return None
+    told = tuple(filter(None, (saved(one, w), ended(one, w))))
+    figure, quiet = transfer_view.figure(one, w), remark(one, w)
+    if not (told or figure or one.note):
+        return None
+    read = w("transfer.read") if transfer_view.read_off(one) else ""
+    caption = w("transfer.caption", n=one.held, held=one.held, read=read) if figure else ""
+    return Block(w("transfer"), figure, caption, told=told, quiet=quiet)
 
 
 def _repeats(one: Repeats | None, w: Words) -> Block | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from headstart.report.words import Words
+from headstart.report.transfer_words import line
+from headstart.report.words import Words, points
 from headstart.scores import Evaluation, Metric, Reliability
 from headstart.types import Decision
 
@@ -31,13 +32,14 @@ def sentences(evaluation: Evaluation, w: Words, decision: Decision | None = None
         told.append(answered(evaluation, w))
     gain = gain_words(evaluation, w)
     told += [gain] if gain else []
+    told += [line(evaluation.transfer, w)] if evaluation.transfer is not None else []
     repeats = evaluation.repeats
     if repeats is not None and "accuracy" in repeats.metrics:
         said = scores("accuracy", repeats.metrics["accuracy"], w)
         told.append(
             w("repeats.short", n=repeats.n, metric=w.inner(w.name("metric", "accuracy")), **said)
         )
-    return told
+    return [one for one in told if one]
 
 
 def scores(name: str, metric: Metric, w: Words) -> dict[str, str]:
@@ -47,14 +49,6 @@ def scores(name: str, metric: Metric, w: Words) -> dict[str, str]:
         "low": w.score(name, metric.low),
         "high": w.score(name, metric.high),
     }
-
-
-def points(value: float, *, sign: bool = False, digits: int = 1) -> str:
-    """A share as percentage points: "2.1" or "+3"."""
-    if not math.isfinite(value):
-        return "–"
-    text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
-    return text if float(text) else text.lstrip("+-")
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.report.advice import advice, beaten, bundle_name, pairs, python_example, rival
+from headstart.report.advice import (
+    advice,
+    allowing,
+    beaten,
+    bundle_name,
+    pairs,
+    python_example,
+    rival,
+)
 from headstart.report.content import ClassCount, Report
 from headstart.report.findings_view import Listing, commands, groups, plan
 from headstart.report.trials_view import tried
@@ -128,7 +136,11 @@ def warnings(report: Report, w: Words) -> list[str]:
 
 def _advice(report: Report, w: Words) -> list[tuple[str, str, str]]:
     """What to do next; where a sentence holds a command, the parts before it, itself and after it."""
-    return [sentence.partition(plan(report)) for sentence in advice(report, w)]
+    commands = (plan(report), allowing(report))
+    return [
+        sentence.partition(next((one for one in commands if one in sentence), commands[0]))
+        for sentence in advice(report, w)
+    ]
 
 
 def _majority(report: Report, metric: str) -> float | None:

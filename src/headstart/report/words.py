@@ -44,6 +44,14 @@ def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
+def points(value: float, *, sign: bool = False, digits: int = 1) -> str:
+    """A share as percentage points: "2.1" or "+3"."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
+    return text if float(text) else text.lstrip("+-")
+
+
 class Words:
     """Sentences and numbers in one language.
 

@@ -127,7 +127,10 @@ def started(state: State, judged: Judged) -> State:
 
 def gone_back(state: State, why: str) -> State:
     """At the start of the epoch again with a tenth of the learning rate, or at the end."""
-    note = f"In epoch {state.epoch + 1}, at step {state.step + 1}, {why}."
+    step = state.step + (
+        state.done < state.plan.steps_in(state.epoch)
+    )  # under way, or the last one
+    note = f"In epoch {state.epoch + 1}, at step {step}, {why}."
     back = replace(state, step=state.step - state.done, done=0, loss_sum=0.0, seen=0)
     if state.returns == RETURNS:
         kept = "those of the best epoch" if state.best >= 0 else "as they were before"
