@@ -64,7 +64,7 @@ def test_what_was_asked_for_is_trained_measured_and_shipped(run, stripes, tmp_pa
     assert made["method"]["name"] == "finetune"
     probe, tuned = made["trials"]["tried"]
     assert made["trials"]["kept"] == "finetune"
-    assert made["trials"]["rows"] == 30
+    assert made["trials"]["rows"] == 120
     assert 0 < probe["score"]["value"] <= 1
     assert len(tuned["history"]) == 4
     lines = (tmp_path / "stripes.metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -87,7 +87,7 @@ def test_what_was_asked_for_is_trained_measured_and_shipped(run, stripes, tmp_pa
 
 def test_the_ladder_tries_what_suits_within_the_budget(run, stripes, tmp_path):
     out = tmp_path / "auto.headstart"
-    settings = [f"--set={name}.epochs=3" for name in ("finetune", "lora")]
+    settings = [f"--set={name}.epochs=2" for name in ("finetune", "lora")]
     status, printed, err = run(
         "fit",
         stripes,
@@ -103,7 +103,7 @@ def test_the_ladder_tries_what_suits_within_the_budget(run, stripes, tmp_path):
     assert status == 0, err
     trials = json.loads(printed)["trials"]
     assert trials["budget"] == 120
-    assert [one["method"] for one in trials["tried"]] == ["probe", "contrastive", "finetune"]
+    assert [one["method"] for one in trials["tried"]] == ["probe", "finetune", "lora"]
     assert all(one["score"] or one["note"] for one in trials["tried"])
     leading = [one["method"] for one in trials["tried"] if one["beyond_noise"]]
     assert trials["kept"] in (leading or ["probe"])
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_the_training_and_the_same_fit_goes_on(stripes, tmp_path):
         sys.executable, "-c",
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from headstart.cli.main import main; sys.exit(main(sys.argv[1:]))",
-        "fit", str(stripes), *FINETUNE, "--set", "finetune.epochs=30", "--set", "finetune.patience=0",
+        "fit", str(stripes), *FINETUNE, "--set", "finetune.epochs=8", "--set", "finetune.patience=0",
     ]  # fmt: skip
 
     def start(cache, out):
@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_the_training_and_the_same_fit_goes_on(stripes, tmp_path):
     with start(tmp_path / "two", tmp_path / "resumed") as again:
         said = again.communicate()[1]
     assert again.returncode == 0, said
-    for name in ("graph.onnx", "head.safetensors"):
+    for name in ("model.onnx", "weights.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (
             tmp_path / "resumed" / name
         ).read_bytes()
