@@ -51,7 +51,8 @@ def test_every_sentence_is_used_and_every_used_one_exists():
     called = set(re.findall(r"""\bw\(\s*["']([a-z0-9_.-]+)["']""", sources))
     assert {key for key in called if not key.endswith(".")} <= set(PHRASES)  # others are completed
     groups = ("things.", "one.", "many.", "unit.", "split.", "metric.", "about.", "severity.", "method.",
-              "chosen.", "value.", "stage.", "baseline.", "role.", "temperature.", "t.baseline.", "next.", "kind.", "sets.")  # fmt: skip
+              "chosen.", "value.", "stage.", "baseline.", "role.", "temperature.", "t.baseline.", "next.", "kind.", "sets.",
+              "transfer.end.", "tried.rows.")  # fmt: skip
     literal = {
         node.value
         for path in ROOM.glob("*.py")

@@ -22,6 +22,7 @@ ALLOWED = {
     ): "append-only, synced, each row with a checksum; see its docstring",
     ("features/shards.py", "cut"): "takes back what could not be written whole",
     ("train/checkpoint.py", "_set_aside"): "moves a state that cannot be used out of the way",
+    ("train/lock.py", "_opened"): "a lock, whose content is only told to people",
     ("features/index.py", "_opened"): "SQLite, which keeps a journal of its own",
 }
 _SAFE_FOLDERS = {"atomic_folder", "TemporaryDirectory"}

@@ -26,6 +26,7 @@ from headstart.fit_config import FitConfig
 from headstart.fit_rows import Learned, targets
 from headstart.hashing import hash_parts
 from headstart.methods import METHODS, TUNING
+from headstart.registry import suggestion
 from headstart.runtime.decide import probabilities
 from headstart.runtime.familiar import Reference
 from headstart.scores import LearningCurve, Repeats, Transfer, Trials
@@ -77,7 +78,8 @@ def checked(config: FitConfig) -> str:
         return name
     if name not in TUNING.names():
         known = ["auto", *METHODS.names(), *TUNING.names()]
-        raise ConfigError(f"There is no method {name!r}.", fix=f"one of: {', '.join(known)}")
+        fix = suggestion(name, known) or f"one of: {', '.join(known)}"
+        raise ConfigError(f"There is no method {name!r}.", fix=fix)
     if config.repeats:
         raise ConfigError(
             "--repeats is for methods that leave the backbone as it is: each further split would be a"
