@@ -194,6 +194,22 @@ def test_the_budget_leaves_time_to_learn_from_all_rows():
     assert final.budget == pytest.approx(0.97 * (595 - 10))
 
 
+def test_a_second_rung_leaves_the_first_one_its_time():
+    """After 100 s of the first, 130 s are kept for it to learn from all rows."""
+    start = CLOCK.now
+    better = [Rung(name, Settings(depth=0.1, right=0.95, seconds=100.0)) for name in ("one", "two")]
+    climb(ground(until=start + 600), better)
+    (first, _), (second, _), (final, _) = CALLS
+    assert first.budget == pytest.approx(0.97 * 595 / 2.3)
+    assert second.budget == pytest.approx(0.97 * 495 - 130)
+    assert final.budget == pytest.approx(0.97 * 395)
+    CALLS.clear()
+    found = climb(ground(until=CLOCK.now + 250), better)
+    assert len(CALLS) == 2, "for the second there is no time"
+    assert "not begun" in found.trials.tried[2].note
+    assert len(CALLS[1][0].held) == 0
+
+
 def test_where_the_time_is_gone_the_model_that_was_judged_ships():
     said = []
     found = climb(

@@ -73,7 +73,7 @@ METHODS = {
     "finetune": (finetune, CONFIG),
     "the upper layers": (finetune, replace(CONFIG, depth=0.67)),
     "lora": (lora, lora.Config(rank=2, epochs=20, lr=0.03, augment="none", patience=0)),
-    "bitfit": (bitfit, bitfit.Config(depth=1.0, epochs=20, lr=0.05, augment="none", patience=0)),
+    "bitfit": (bitfit, bitfit.Config(depth=1.0, epochs=20, lr=0.05, augment="none", select="best")),
 }
 
 

@@ -15,7 +15,7 @@ from headstart.backbones import scratch as networks  # noqa: E402
 from headstart.backbones.choose import backbone_named  # noqa: E402
 from headstart.backbones.random_weights import is_random, random_weights  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
-from headstart.errors import BackboneError, DataError  # noqa: E402
+from headstart.errors import BackboneError  # noqa: E402
 from headstart.methods import scratch  # noqa: E402
 from headstart.preprocess import image  # noqa: E402
 from headstart.preprocess.text import TextEncoder, pad  # noqa: E402
@@ -197,8 +197,3 @@ def test_a_text_network_is_never_cut_where_no_vector_stands_for_a_token(texts):
         given = replace(texts, backbone=backbone, head=head)
         found = finetune.fit(given, finetune.Config(depth=0.1, epochs=1))
         assert found.chosen["depth"] == 1.0
-
-
-def test_nothing_held_out(texts):
-    with pytest.raises(DataError, match="0 held out"):
-        scratch.fit(replace(texts, held=np.zeros(0, int)))

@@ -56,7 +56,7 @@ def test_every_setting_reaches_the_training(material, told):  # noqa: F811
     finetune.fit(material, replace(CONFIG, epochs=1))
     assert told[1]["loss"] == losses.CrossEntropy()
     assert isinstance(told[1]["source"], sources.Pictures)
-    assert (told[1]["classes"], told[1]["settings"].select) == (None, "best")
+    assert (told[1]["classes"], told[1]["settings"].select) == (None, "last")
 
 
 @pytest.mark.parametrize(

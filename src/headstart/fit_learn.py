@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from headstart.scores import LearningCurve, Repeats, Transfer, Trials
 from headstart.stages import Passed, Stages
 from headstart.tasks.classification import Classification
 from headstart.train.material import Material
+from headstart.train.tuning import Common
 from headstart.types import Backbone, Candidate, Decision, Epoch, Features, Head, Input, Table
 
 
@@ -194,7 +196,7 @@ class Learning:
         """What the pretrained backbone bought: the probe on it beside a network from scratch."""
         if not _torch():
             raise _no_torch("--compare-scratch")
-        table, features = learned.table, learned.features.values
+        table, features, settled = learned.table, learned.features.values, self._settled("scratch")
         codes, k = lesson.task.encode(targets(table)), len(lesson.task.labels)
         held = next(iter(ladder.held_out_parts(learned.split.folds)), np.empty(0, np.int64))
         solve = self._solver(features, codes, k, lesson.probe)
@@ -216,9 +218,9 @@ class Learning:
                 head=lesson.probe.head,
                 seed=self.config.seed,
             )
-            watch = functools.partial(self._epoch, "scratch", of=self.config.scratch.epochs, left=0)
+            watch = functools.partial(self._epoch, "scratch", of=settled.epochs, left=0)
             made: Candidate = TUNING.get("scratch")(
-                material, self.config.scratch, progress=lambda epoch: watch(epoch=epoch)
+                material, settled, progress=lambda epoch: watch(epoch=epoch)
             )
             return made.held_out
 
@@ -267,8 +269,14 @@ class Learning:
                 " 'headstart[train]')"
             )
             return ()
-        known = {name: getattr(self.config, name) for name in TUNING.names()}
+        known = {name: self._settled(name) for name in TUNING.names()}
         return ladder.rungs(n, k, known, names=[self.name] if self.name else [])
+
+    def _settled(self, name: str) -> Common:
+        """The settings of a method, with what it chooses for inputs of this kind."""
+        given: Common = getattr(self.config, name)
+        settle = getattr(sys.modules[type(given).__module__], "settled", None)
+        return settle(given, self.backbone.modality) if settle else given
 
     def _ground(
         self,

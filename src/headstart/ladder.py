@@ -231,11 +231,17 @@ class _Climb:
         self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
+        self.reserved = 0.0  # seconds for the best so far to learn from all rows
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
         ground, rows = self.ground, np.concatenate(self.parts)
-        tried = [self._try(rung) for rung in rungs]
+        tried = []
+        for rung in rungs:
+            tried.append(self._try(rung))
+            if tried[-1].candidate:
+                again = _AGAIN * tried[-1].seconds / len(self.parts)
+                self.reserved = max(self.reserved, again)
         for one in tried:
             if one.note:
                 self.watch.say(f"{one.rung.method}: {one.note}")
@@ -290,8 +296,8 @@ class _Climb:
             if _begun(self._folder(replace(rung, config=config), part)):
                 return replace(rung, config=config), ""  # a fit that was cut off goes on
         cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
-        left = self._left(cost.answer)
-        epochs = min(_EPOCHS, rung.config.epochs) * (len(self.parts) + _AGAIN)
+        left = self._left(cost.answer) - self.reserved
+        epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(0)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
                 return replace(rung, config=config), ""
@@ -304,7 +310,7 @@ class _Climb:
         """The last part's candidate, with the held-out logits of all parts in their order."""
         made: list[Candidate] = []
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
-            left = self._left() / (len(self.parts) - number + _AGAIN)
+            left = (self._left() - self.reserved) / self._trainings(number)
             made.append(self._run(rung, part, head, left))
         least = min(made, key=lambda one: one.chosen.get("epochs", 1))
         return replace(
@@ -314,6 +320,10 @@ class _Climb:
             held_out_rows=np.concatenate(self.parts),
             notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
         )
+
+    def _trainings(self, done: int) -> float:
+        """How many more a rung needs; the one on all rows among them, where no time is reserved for it."""
+        return len(self.parts) - done + (0 if self.reserved else _AGAIN)
 
     def _final(self, rung: Rung, trial: Candidate, seconds: float) -> Candidate:
         """The kept method on all rows, as long as before; where the time is short, as it was judged."""

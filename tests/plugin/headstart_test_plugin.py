@@ -55,8 +55,10 @@ def _net():
     for i, (before, after) in enumerate([(3, 8), (8, 16), (16, 24)]):
         kernel = rng.normal(0, (2 / (9 * before)) ** 0.5, (after, before, 3, 3))
         weights.append(numpy_helper.from_array(kernel.astype(np.float32), f"w{i}"))
+        weights.append(numpy_helper.from_array(np.zeros(after, np.float32), f"b{i}"))
+        own = [f"at{i}", f"w{i}", f"b{i}"]
         nodes += [
-            helper.make_node("Conv", [f"at{i}", f"w{i}"], [f"c{i}"], strides=[2, 2], pads=[1] * 4),
+            helper.make_node("Conv", own, [f"c{i}"], strides=[2, 2], pads=[1] * 4),
             helper.make_node("Relu", [f"c{i}"], [f"at{i + 1}"]),
         ]
     nodes += [

@@ -7,7 +7,7 @@ learned is a few thousand numbers. Each step still runs the tuned layers back an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headstart.train import tuning
@@ -25,6 +25,9 @@ _RATES: dict[Modality, float] = {"image": 3e-3, "text": 1e-3}
 @dataclass(frozen=True)
 class Config(tuning.Common):
     """Settings of tuning biases and norms."""
+
+    select: str = field(default="last", metadata=tuning.SELECT)
+    patience: int = field(default=0, metadata=tuning.PATIENCE)
 
 
 def fit(

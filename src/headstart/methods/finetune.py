@@ -12,7 +12,7 @@ Imports torch inside its functions only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headstart.config import note
@@ -28,14 +28,19 @@ if TYPE_CHECKING:
 # measured on held-out training rows of trashnet and financial_phrasebank
 _RATES: dict[Modality, float] = {"image": 1e-3, "text": 1e-4}
 _HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
+_EPOCHS: dict[Modality, int] = {"image": 12, "text": 4}
 
 
 @dataclass(frozen=True)
 class Config(tuning.Common):
     """Settings of fine-tuning."""
 
+    epochs: int = field(
+        default=0, metadata=note("epochs at most; 0 suits the inputs", low=0, high=10_000)
+    )
     views: int = field(default=8, metadata=tuning.VIEWS)
-    patience: int = field(default=5, metadata=tuning.PATIENCE)
+    select: str = field(default="last", metadata=tuning.SELECT)
+    patience: int = field(default=0, metadata=tuning.PATIENCE)
     layer_decay: float = field(
         default=0.85,
         metadata=note(
@@ -80,8 +85,8 @@ def fit(
         DataError: there is no row to learn from.
         BackboneError: the backbone's graph cannot be trained.
     """
-    config = config or Config()
     modality = material.backbone.modality
+    config = settled(config or Config(), modality)
     factor = config.head_factor or _HEAD[modality]
     return tuning.tune(
         "finetune",
@@ -93,6 +98,11 @@ def fit(
         say=say,
         progress=progress,
     )
+
+
+def settled(config: Config, modality: Modality) -> Config:
+    """The settings with nothing left to the inputs but the learning rate."""
+    return replace(config, epochs=config.epochs or _EPOCHS[modality])
 
 
 def groups(module: Tuned, layers: Layers, config: Config, factor: float) -> list[Group]:

@@ -28,6 +28,8 @@ class Config(tuning.Common):
     """Settings of low-rank updates."""
 
     depth: float = field(default=1.0, metadata=tuning.DEPTH)
+    select: str = field(default="last", metadata=tuning.SELECT)
+    patience: int = field(default=0, metadata=tuning.PATIENCE)
     rank: int = field(default=8, metadata=note("rank of an update", low=1, high=1024))
     alpha: float = field(
         default=16.0, metadata=note("an update counts alpha / rank", low=0.1, high=10_000)

@@ -48,6 +48,10 @@ VIEWS = note(
     high=100,
 )
 PATIENCE = note("epochs without a lower held-out loss; 0: any; for select best", low=0, high=1000)
+SELECT = note(
+    "the epoch whose weights are kept: best by held-out loss, or last, which has not looked at it",
+    choices=("best", "last"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,13 +106,7 @@ class Common:
     )
     views: int = field(default=5, metadata=VIEWS)
     patience: int = field(default=3, metadata=PATIENCE)
-    select: str = field(
-        default="best",
-        metadata=note(
-            "the epoch whose weights are kept: best by held-out loss, or last, which has not looked at it",
-            choices=("best", "last"),
-        ),
-    )
+    select: str = field(default="best", metadata=SELECT)
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,9 @@ def tune(
         if say:
             say(sentence)
     held_out = trained.held_out
-    if not trained.history:  # no epoch fitted: the module is as it was
+    if not len(material.held):
+        held_out = np.zeros((0, material.n_classes), np.float32)
+    elif not trained.history:  # no epoch fitted: the module is as it was
         held_out = outputs(ready.module, ready.source, material.held)
     return Candidate(
         method=name,
