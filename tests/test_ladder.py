@@ -170,7 +170,7 @@ def test_what_does_not_fit_the_time_left_is_not_begun():
     assert not CALLS
     assert found.trials.kept == "probe"
     assert (
-        "not begun: 5 s to prepare and 50 s an epoch, with 53 s left" in found.trials.tried[1].note
+        "not begun: 5 s to prepare and 50 s an epoch, with 48 s left" in found.trials.tried[1].note
     )
 
 
@@ -190,8 +190,8 @@ def test_less_of_the_backbone_where_the_time_is_short():
 def test_the_budget_leaves_time_to_learn_from_all_rows():
     climb(ground(until=CLOCK.now + 600), [Rung("one", Settings(right=0.95))])
     (trial, _), (final, _) = CALLS
-    assert trial.budget == pytest.approx(0.97 * 595 / 2.3)
-    assert final.budget == pytest.approx(0.97 * (595 - 10))
+    assert trial.budget == pytest.approx(0.97 * 590 / 2.3)
+    assert final.budget == pytest.approx(0.97 * (590 - 10))
 
 
 def test_a_second_rung_leaves_the_first_one_its_time():
@@ -200,14 +200,20 @@ def test_a_second_rung_leaves_the_first_one_its_time():
     better = [Rung(name, Settings(depth=0.1, right=0.95, seconds=100.0)) for name in ("one", "two")]
     climb(ground(until=start + 600), better)
     (first, _), (second, _), (final, _) = CALLS
-    assert first.budget == pytest.approx(0.97 * 595 / 2.3)
-    assert second.budget == pytest.approx(0.97 * 495 - 130)
-    assert final.budget == pytest.approx(0.97 * 395)
+    assert first.budget == pytest.approx(0.97 * 590 / 2.3)
+    assert second.budget == pytest.approx(0.97 * 490 - 130)
+    assert final.budget == pytest.approx(0.97 * 390)
     CALLS.clear()
     found = climb(ground(until=CLOCK.now + 250), better)
     assert len(CALLS) == 2, "for the second there is no time"
     assert "not begun" in found.trials.tried[2].note
     assert len(CALLS[1][0].held) == 0
+
+
+def test_features_of_what_waits_to_be_measured_take_time():
+    waiting = ground(until=CLOCK.now + 600, waiting=1000)  # 0.01 s each
+    climb(waiting, [Rung("one", Settings(right=0.95))])
+    assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 2.3)
 
 
 def test_where_the_time_is_gone_the_model_that_was_judged_ships():

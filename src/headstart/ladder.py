@@ -71,7 +71,7 @@ class Ground:
     waiting: int = 0
     seed: int = 0
     until: float | None = None
-    after: float = 5.0
+    after: float = 10.0
     spare: Sequence[Input] = ()
     student: Backbone | None = None
     identity: str = ""
@@ -231,6 +231,7 @@ class _Climb:
         self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
+        self.answer = 0.0  # seconds that the features of a new input take
         self.reserved = 0.0  # seconds for the best so far to learn from all rows
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
@@ -296,7 +297,8 @@ class _Climb:
             if _begun(self._folder(replace(rung, config=config), part)):
                 return replace(rung, config=config), ""  # a fit that was cut off goes on
         cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
-        left = self._left(cost.answer) - self.reserved
+        self.answer = cost.answer
+        left = self._left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(0)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
@@ -373,12 +375,12 @@ class _Climb:
             raise
         return made
 
-    def _left(self, answer: float = 0.0) -> float:
+    def _left(self) -> float:
         """Seconds for the ladder from now on; endless without a budget."""
         ground = self.ground
         if ground.until is None:
             return float("inf")
-        rest = ground.after + ground.waiting * answer
+        rest = ground.after + ground.waiting * self.answer
         return _SPARE * (ground.until - time.monotonic() - rest)
 
     def _material(
