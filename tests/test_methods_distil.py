@@ -394,7 +394,7 @@ def test_a_training_that_was_kept_is_taken_up(taught, tmp_path):
 
 @pytest.mark.parametrize("config", [
     replace(CONFIG, epochs=3, labels=0.0),  # no label counts at all, so none can choose the epoch
-    replace(CONFIG, epochs=1, labels=0.7),  # there is one epoch to choose from
+    replace(CONFIG, epochs=1, labels=0.7, select="last"),  # nothing is chosen
 ])  # fmt: skip
 def test_labels_of_held_out_rows_teach_nothing(taught, config):
     codes = taught.codes.copy()

@@ -146,7 +146,10 @@ def fit(
     for sentence in trained.notes:
         if say:
             say(sentence)
-    better = _better(trained, start[1], source, material.held, loss)
+    chosen_by_rows = config.select == "best" and len(material.held)
+    better = bool(trained.history)
+    if better and chosen_by_rows:
+        better = _better(trained, start[1], source, material.held, loss)
     head, outputs = (module.head(), trained.held_out) if better else start
     held_out = np.ascontiguousarray(outputs[:, : material.n_classes])
     base = replace(lesson.base, preprocess=lesson.student.preprocess)
@@ -234,10 +237,6 @@ def _better(
     """
     import torch
 
-    if not trained.history:
-        return False
-    if not len(held):  # it was found out before that the epochs are worth it
-        return True
     _, targets = source.batch(held, 0, 0, train=False)
     loss = replace(loss, features=0.0)
     losses = [loss(torch.from_numpy(one), targets).item() for one in (trained.held_out, start)]
