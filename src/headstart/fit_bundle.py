@@ -16,8 +16,7 @@ import numpy as np
 import headstart
 from headstart.bundle import save as bundle
 from headstart.fit_config import FitConfig
-from headstart.fit_rows import targets
-from headstart.hashing import hash_parts
+from headstart.fit_rows import fingerprint, targets
 from headstart.model import Model, TemporaryFolder
 from headstart.report import card, content, mistakes, page
 from headstart.runtime.decide import probabilities
@@ -130,9 +129,7 @@ def bundled(
             "data": {
                 "source": table.source,
                 "rows": len(table),
-                "fingerprint": hash_parts(
-                    part for pair in zip(table.names, targets(table)) for part in pair
-                ),
+                "fingerprint": fingerprint(table),
                 "roles": dataclasses.asdict(table.roles),
             },
             "versions": _versions(),

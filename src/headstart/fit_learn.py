@@ -24,8 +24,7 @@ from headstart.evaluation.learning import learning_curve
 from headstart.evaluation.repeats import repeats
 from headstart.evaluation.transfer import compare_scratch
 from headstart.fit_config import FitConfig
-from headstart.fit_rows import Learned, targets
-from headstart.hashing import hash_parts
+from headstart.fit_rows import Learned, fingerprint, targets
 from headstart.methods import METHODS, TUNING
 from headstart.registry import suggestion
 from headstart.runtime.decide import probabilities
@@ -287,7 +286,6 @@ class Learning:
         waiting: int,
     ) -> ladder.Ground:
         k, table = len(task.labels), learned.table
-        pairs = (part for pair in zip(table.names, targets(table)) for part in pair)
         return ladder.Ground(
             inputs=table.inputs,
             codes=codes,
@@ -301,7 +299,7 @@ class Learning:
             until=self.until,
             spare=self.spare,
             student=self._student(),
-            identity=hash_parts(pairs),
+            identity=fingerprint(table),
         )
 
     def _solver(

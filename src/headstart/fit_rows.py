@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data import doctor
 from headstart.evaluation import copies, duplicates, suspects
+from headstart.hashing import hash_parts
 from headstart.solver_rows import Rows
 from headstart.tasks.classification import Classification
 from headstart.types import Candidate, Features, Finding, Split, Table
@@ -98,6 +99,11 @@ def targets(table: Table) -> tuple[str, ...]:
     """The labels of a table that was read as a labelled one."""
     assert table.targets is not None
     return table.targets
+
+
+def fingerprint(table: Table) -> str:
+    """A hash of the rows' names and labels, in their order."""
+    return hash_parts(part for pair in zip(table.names, targets(table)) for part in pair)
 
 
 def unseen(table: Table, task: Classification) -> list[str]:
