@@ -26,6 +26,7 @@ ROOT = HERE.parent
 HEADSTART = "Headstart"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _QUICK_TEXTS = 3000
+_FEW_BUDGET = "1m"
 
 
 @dataclass(frozen=True)
@@ -234,10 +235,10 @@ def _fit_pictures(room: Room, cache: Path) -> Run:
     return _scored(room.headstart(*words, cache=cache))
 
 
-def fit_texts(room: Room, train: Path, test: Path, out: str) -> Run:
+def fit_texts(room: Room, train: Path, test: Path, out: str, *flags: str) -> Run:
     """Table to table, an empty feature store."""
     with room.cache() as cache:
-        words = ("fit", train, "--test", test, *_TEXT, "--out", room.work / out, "--json")
+        words = ("fit", train, "--test", test, *_TEXT, *flags, "--out", room.work / out, "--json")
         return _scored(room.headstart(*words, cache=cache))
 
 
@@ -566,6 +567,10 @@ def _text_fits() -> tuple[Comparison, ...]:
         test = room.table("financial_phrasebank", "test")
         return fit_texts(room, few(room, seed), test, "few.headstart")
 
+    def few_auto(room: Room, seed: int) -> Run:
+        test = room.table("financial_phrasebank", "test")
+        return fit_texts(room, few(room, seed), test, "few.headstart", "--budget", _FEW_BUDGET)
+
     def few_theirs(room: Room, seed: int) -> Run:
         test = room.table("financial_phrasebank", "test")
         return room.peer(
@@ -584,6 +589,18 @@ def _text_fits() -> tuple[Comparison, ...]:
                 Side("SetFit, 20 iterations", few_theirs, 5, quick=False),
             ),
             (Goal("SetFit, 20 iterations", ratio=25),),
+            scored=True,
+            draws=True,
+        ),
+        Comparison(
+            "few-shot-tuned",
+            "Texts: 8 labelled sentences a class, weights changed on both sides",
+            f"the same draws; Headstart with `--budget {_FEW_BUDGET}`, which tries what suits few labels",
+            (
+                Side(HEADSTART, few_auto, 5, quick=False),
+                Side("SetFit, 20 iterations", few_theirs, 5, quick=False),
+            ),
+            (Goal("SetFit, 20 iterations", ratio=2),),
             scored=True,
             draws=True,
         ),

@@ -9,6 +9,7 @@ than noise. What is kept then learns from all rows, where the time allows.
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ FEW = 32
 _HELD = 100  # rows: with fewer in a fold, further folds are held out in turn
 _EPOCHS = 3  # that have to fit, or a method is not begun
 _AGAIN = 1.3  # a training on all rows takes so many times the one on four fifths
+_FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
+_SLOWER = 0.5  # of the learning rate, then
 _SPARE = 0.97  # of the time left is planned with
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
@@ -232,7 +235,7 @@ class _Climb:
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
         self.answer = 0.0  # seconds that the features of a new input take
-        self.reserved = 0.0  # seconds for the best so far to learn from all rows
+        self.reserved = 0.0  # seconds for what leads to learn from all rows
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
@@ -240,24 +243,30 @@ class _Climb:
         tried = []
         for rung in rungs:
             tried.append(self._try(rung))
-            if tried[-1].candidate:
-                again = _AGAIN * tried[-1].seconds / len(self.parts)
-                self.reserved = max(self.reserved, again)
+            found = self._guarded(tried, rows)
+            leads = next((one for one in tried if one.rung.method == found.kept), None)
+            self.reserved = self._all_rows(leads) if leads else 0.0
         for one in tried:
             if one.note:
                 self.watch.say(f"{one.rung.method}: {one.note}")
-        made = {one.rung.method: one.candidate for one in tried if one.candidate}
-        cost = {one.rung.method: one.seconds for one in tried}
-        entries = [Entry("probe", _of_probe(ground.probe, rows), ground.probe.seconds)]
-        entries += [Entry(name, one.held_out, cost[name]) for name, one in made.items()]
-        found = guard(ground.codes[rows], entries, generator(ground.seed, 11))
-        trials = _told(found, tried, ground.probe, self.asked)
-        if trials.kept not in made:
+        trials = _told(self._guarded(tried, rows), tried, ground.probe, self.asked)
+        chosen = next((one for one in tried if one.rung.method == trials.kept), None)
+        if chosen is None or chosen.candidate is None:
             return Climbed(ground.probe, trials, folders=tuple(self.folders))
-        chosen = next(one for one in tried if one.rung.method == trials.kept)
-        final = self._final(chosen.rung, made[trials.kept], cost[trials.kept])
-        judged = made[trials.kept].features
+        final = self._final(chosen, chosen.candidate)
+        judged = chosen.candidate.features
         return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
+
+    def _guarded(self, tried: Sequence[_Tried], rows: np.ndarray) -> Trials:
+        """What the guard says of the probe and what was tried so far."""
+        probe = self.ground.probe
+        entries = [Entry("probe", _of_probe(probe, rows), probe.seconds)]
+        entries += [
+            Entry(one.rung.method, one.candidate.held_out, one.seconds)
+            for one in tried
+            if one.candidate
+        ]
+        return guard(self.ground.codes[rows], entries, generator(self.ground.seed, 11))
 
     def unjudged(self, rungs: Sequence[Rung]) -> Climbed:
         """Where no row can be held out, nothing can be compared: the probe, unless another was asked for."""
@@ -294,12 +303,12 @@ class _Climb:
         shares = (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
-            if _begun(self._folder(replace(rung, config=config), part)):
+            if _begun(_folder(ground, replace(rung, config=config), part)):
                 return replace(rung, config=config), ""  # a fit that was cut off goes on
-        cost = measured(self._material(part, self.heads[0], 0.0, None), rung.config)
+        cost = measured(self._material(ground, part, self.heads[0], 0.0, None), rung.config)
         self.answer = cost.answer
         left = self._left() - self.reserved
-        epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(0)
+        epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(rung, 0)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
                 return replace(rung, config=config), ""
@@ -312,7 +321,7 @@ class _Climb:
         """The last part's candidate, with the held-out logits of all parts in their order."""
         made: list[Candidate] = []
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
-            left = (self._left() - self.reserved) / self._trainings(number)
+            left = (self._left() - self.reserved) / self._trainings(rung, number)
             made.append(self._run(rung, part, head, left))
         least = min(made, key=lambda one: one.chosen.get("epochs", 1))
         return replace(
@@ -323,38 +332,55 @@ class _Climb:
             notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
         )
 
-    def _trainings(self, done: int) -> float:
+    def _trainings(self, rung: Rung, done: int) -> float:
         """How many more a rung needs; the one on all rows among them, where no time is reserved for it."""
-        return len(self.parts) - done + (0 if self.reserved else _AGAIN)
+        left = len(self.parts) - done
+        return left if self.reserved else left + _AGAIN * _share(rung, rung.config.epochs)
 
-    def _final(self, rung: Rung, trial: Candidate, seconds: float) -> Candidate:
-        """The kept method on all rows, as long as before; where the time is short, as it was judged."""
-        left = self._left()
-        if left < _AGAIN * seconds / len(self.parts):
+    def _all_rows(self, one: _Tried) -> float:
+        """Seconds to learn from all rows what was tried."""
+        epochs = int(one.candidate.chosen.get("epochs", 0)) if one.candidate else 0
+        return _AGAIN * _share(one.rung, epochs) * one.seconds / len(self.parts)
+
+    def _final(self, one: _Tried, trial: Candidate) -> Candidate:
+        """The kept method with all rows; where the time is short, as it was judged."""
+        ground, name, left = self.ground, one.rung.method, self._left()
+        if left < self._all_rows(one):
             self.watch.say(
-                f"{rung.method}: no time left to learn from the held-out rows as well; the model that was"
+                f"{name}: no time left to learn from the held-out rows as well; the model that was"
                 " judged is kept"
             )
             return trial
-        self.watch.say(f"{rung.method}: learning from all rows")
+        self.watch.say(f"{name}: learning from all rows")
+        config, head = one.rung.config, ground.probe.head
         epochs = max(int(trial.chosen.get("best", 0)), 1)
-        rung = replace(rung, config=replace(rung.config, epochs=epochs))
-        final = self._run(rung, np.empty(0, np.int64), self.ground.probe.head, left)
+        before = 0
+        if config.goes_on and trial.backbone:
+            before, epochs = epochs, _further(epochs)
+            config = replace(config, lr=_SLOWER * float(trial.chosen["lr"]))
+            ground, head = replace(ground, backbone=trial.backbone), trial.head
+        rung = replace(one.rung, config=replace(config, epochs=epochs))
+        final = self._run(rung, np.empty(0, np.int64), head, left, ground)
         if final.chosen.get("epochs") == 0:
             return trial
+        learned = before + int(final.chosen.get("epochs", 0))
         return replace(
             final,
+            chosen={**final.chosen, "epochs": learned, "best": learned} if before else final.chosen,
             held_out=trial.held_out,
             held_out_rows=trial.held_out_rows,
             history=trial.history,
             notes=(*trial.notes, *final.notes),
         )
 
-    def _run(self, rung: Rung, held: np.ndarray, head: Head, budget: float) -> Candidate:
-        folder = self._folder(rung, held)
+    def _run(
+        self, rung: Rung, held: np.ndarray, head: Head, budget: float, ground: Ground | None = None
+    ) -> Candidate:
+        ground = ground or self.ground
+        folder = _folder(ground, rung, held)
         if folder:
             self.folders.append(folder)
-        material = self._material(held, head, budget, folder)
+        material = self._material(ground, held, head, budget, folder)
         planned = rung.config.epochs
 
         def progress(epoch: Epoch) -> None:
@@ -384,9 +410,8 @@ class _Climb:
         return _SPARE * (ground.until - time.monotonic() - rest)
 
     def _material(
-        self, held: np.ndarray, head: Head, budget: float, folder: Path | None
+        self, ground: Ground, held: np.ndarray, head: Head, budget: float, folder: Path | None
     ) -> Material:
-        ground = self.ground
         return Material(
             inputs=ground.inputs,
             codes=ground.codes,
@@ -402,22 +427,32 @@ class _Climb:
             student=ground.student,
         )
 
-    def _folder(self, rung: Rung, held: np.ndarray) -> Path | None:
-        """Where this very training is kept until the fit is done."""
-        ground = self.ground
-        if not ground.identity:
-            return None
-        name = hash_parts(
-            [
-                ground.identity,
-                ground.backbone.graph_id,
-                rung.method,
-                hash_json(dataclasses.asdict(rung.config)),
-                held.astype("<i8").tobytes(),
-                str(ground.seed),
-            ]
-        )
-        return cache_dir() / "training" / name[:32]
+
+def _folder(ground: Ground, rung: Rung, held: np.ndarray) -> Path | None:
+    """Where this very training is kept until the fit is done."""
+    if not ground.identity:
+        return None
+    name = hash_parts(
+        [
+            ground.identity,
+            ground.backbone.graph_id,
+            rung.method,
+            hash_json(dataclasses.asdict(rung.config)),
+            held.astype("<i8").tobytes(),
+            str(ground.seed),
+        ]
+    )
+    return cache_dir() / "training" / name[:32]
+
+
+def _further(epochs: int) -> int:
+    """For how long what was judged goes on."""
+    return math.ceil(_FURTHER * epochs)
+
+
+def _share(rung: Rung, epochs: int) -> float:
+    """What learning from all rows takes of the epochs of a training."""
+    return _further(max(epochs, 1)) / max(epochs, 1) if rung.config.goes_on else 1.0
 
 
 def _begun(folder: Path | None) -> bool:

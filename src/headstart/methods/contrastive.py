@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,7 @@ _UNUSED = "has no part in this method"
 class Config(tuning.Common):
     """Settings of tuning by pairs."""
 
+    goes_on: ClassVar[bool] = False
     epochs: int = field(default=20, metadata=note("epochs at most", low=1, high=10_000))
     steps: int = field(default=60, metadata=note("steps at most", low=1, high=1_000_000))
     batch: int = field(default=64, metadata=note("rows a step, views counted", low=2, high=65_536))

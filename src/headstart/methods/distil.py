@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class _Lesson:
 class Config(tuning.Common):
     """Settings of distillation."""
 
+    goes_on: ClassVar[bool] = False
     depth: float = field(
         default=0.0,
         metadata=note(

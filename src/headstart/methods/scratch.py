@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,7 @@ _LEARNED = "learned from these rows alone: nothing in it was pretrained"
 class Config(tuning.Common):
     """Settings of learning from scratch."""
 
+    goes_on: ClassVar[bool] = False
     network: str = field(
         default="auto",
         metadata=note(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
@@ -61,7 +61,13 @@ class Common:
     Where `select` is "best", the held-out rows choose among the epochs, and what they then say of the
     result is somewhat too good. Where it is "last" and the schedule ends at zero, they choose nothing, not
     even when to stop, and a comparison on them is fair. They still send a training back that runs away.
+
+    Attributes:
+        goes_on: the method can begin at a backbone and head that it made itself, so what was judged learns
+            from all rows by going on.
     """
+
+    goes_on: ClassVar[bool] = True
 
     depth: float = field(default=0.5, metadata=DEPTH)
     epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))
@@ -259,7 +265,8 @@ def prepared(
         bottom = halves.bottom.SerializeToString()
         return sources.between(rows, bottom, top.inputs, config.views)
 
-    told = [graph, at, config.views, config.augment, material.seed, len(material.codes)]
+    bottom = hash_bytes(halves.bottom.SerializeToString())  # the same under any tuned top
+    told = [bottom, at, config.views, config.augment, material.seed, len(material.codes)]
     texts = rows if isinstance(rows, sources.Texts) else None
     kept = run() if other else _once(material, f"kept {told}", run)
     kept = replace(kept, targets=rows.targets, texts=texts)
