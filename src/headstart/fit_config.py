@@ -64,6 +64,12 @@ class FitConfig:
         default=None,
         metadata=note("further inputs without labels: a folder, or a table; for --method distil"),
     )
+    teacher: str | None = field(
+        default=None,
+        metadata=note(
+            "an earlier bundle that a smaller model learns from, in place of the probe; for --method distil"
+        ),
+    )
     engine: str = field(
         default="auto",
         metadata=note(

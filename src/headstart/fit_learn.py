@@ -16,7 +16,7 @@ from headstart import config as settings
 from headstart import ladder
 from headstart.backbones.choose import backbone_named
 from headstart.backbones.random_weights import is_random
-from headstart.bundle.earlier import known_head
+from headstart.bundle.earlier import known_head, known_model
 from headstart.compute import generator
 from headstart.errors import ConfigError
 from headstart.evaluation import calibrate, familiarity
@@ -29,6 +29,7 @@ from headstart.methods import METHODS, TUNING
 from headstart.registry import suggestion
 from headstart.runtime.decide import probabilities
 from headstart.runtime.familiar import Reference
+from headstart.runtime.reader import open_bundle
 from headstart.scores import LearningCurve, Repeats, Transfer, Trials
 from headstart.stages import Passed, Stages
 from headstart.tasks.classification import Classification
@@ -68,11 +69,17 @@ def checked(config: FitConfig) -> str:
     """
     settings.seconds(config.budget)
     name = config.method
-    if config.unlabelled and name != "distil":
-        raise ConfigError(
-            "Only distillation learns from inputs without labels.",
-            fix="add --method distil, or leave --unlabelled out",
-        )
+    for flag, given, what in (
+        ("--unlabelled", config.unlabelled, "from inputs without labels"),
+        ("--teacher", config.teacher, "from another model"),
+    ):
+        if given and name != "distil":
+            raise ConfigError(
+                f"Only distillation learns {what}.",
+                fix=f"add --method distil, or leave {flag} out",
+            )
+    if config.teacher:
+        open_bundle(config.teacher)  # told before the work where there is none
     if name == "auto":
         return "" if config.budget else "probe"
     if name in METHODS.names():
@@ -299,6 +306,7 @@ class Learning:
             until=self.until,
             spare=self.spare,
             student=self._student(),
+            teacher=self._teacher(task),
             identity=fingerprint(table),
         )
 
@@ -327,6 +335,23 @@ class Learning:
         if self.name != "distil" or name == "auto":
             return None
         return backbone_named(name, offline=self.config.offline, say=self.stages.say)
+
+    def _teacher(self, task: Classification) -> tuple[Backbone, Head] | None:
+        """The model that teaches, where one was named."""
+        if self.name != "distil" or self.config.teacher is None:
+            return None
+        backbone, head = known_model(self.config.teacher, task.labels)
+        if backbone.modality != self.backbone.modality:
+            raise ConfigError(
+                f"{self.config.teacher} takes {backbone.modality}s, the data holds"
+                f" {self.backbone.modality}s.",
+                fix=f"take a bundle for {self.backbone.modality}s",
+            )
+        self.stages.say(
+            f"{self.config.teacher} teaches; where it has learned from held-out rows, they judge the"
+            " student too well"
+        )
+        return backbone, head
 
     def _epoch(self, method: str, epoch: Epoch, of: int, left: float) -> None:
         self.stages.epoch(Passed(method, epoch, of, left))

@@ -59,7 +59,8 @@ class Ground:
         until: when the fit has to be done, of `time.monotonic`; None: any time.
         after: seconds that the rest of a fit takes besides.
         spare: inputs without labels.
-        student: a backbone that distillation teaches; None: a smaller one is made of `backbone`.
+        student: a backbone that distillation teaches; None: a smaller one is made of the teacher's.
+        teacher: a backbone and the head on it, for distillation; None: `backbone` and the probe.
         identity: of the inputs and labels; a fit of the same goes on where one was cut off. Empty: nothing
             is kept.
     """
@@ -77,6 +78,7 @@ class Ground:
     after: float = 10.0
     spare: Sequence[Input] = ()
     student: Backbone | None = None
+    teacher: tuple[Backbone, Head] | None = None
     identity: str = ""
 
 
@@ -425,6 +427,7 @@ class _Climb:
             prepared=self.memory,
             spare=ground.spare,
             student=ground.student,
+            teacher=ground.teacher,
         )
 
 
@@ -436,6 +439,7 @@ def _folder(ground: Ground, rung: Rung, held: np.ndarray) -> Path | None:
         [
             ground.identity,
             ground.backbone.graph_id,
+            *_of_teacher(ground),
             rung.method,
             hash_json(dataclasses.asdict(rung.config)),
             held.astype("<i8").tobytes(),
@@ -443,6 +447,14 @@ def _folder(ground: Ground, rung: Rung, held: np.ndarray) -> Path | None:
         ]
     )
     return cache_dir() / "training" / name[:32]
+
+
+def _of_teacher(ground: Ground) -> list[str | bytes]:
+    """What tells one teacher from another."""
+    if ground.teacher is None:
+        return []
+    backbone, head = ground.teacher
+    return [backbone.graph_id, head.weight.tobytes(), head.bias.tobytes()]
 
 
 def _further(epochs: int) -> int:

@@ -1,4 +1,4 @@
-"""Backbone graph + head -> one graph."""
+"""Backbone graph + head -> one graph, and back."""
 
 from __future__ import annotations
 
@@ -36,4 +36,24 @@ def add_head(graph: bytes, head: Head) -> bytes:
     model.graph.output.extend(
         [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)]
     )
+    return model.SerializeToString()
+
+
+def without_head(graph: bytes) -> bytes:
+    """The backbone's graph again, of one that has a head.
+
+    Args:
+        graph: what `add_head` made.
+    """
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for kept, name in (
+        (model.graph.node, "head"),
+        (model.graph.output, "logits"),
+        (model.graph.initializer, "head.weight"),
+        (model.graph.initializer, "head.bias"),
+    ):
+        (place,) = (i for i, one in enumerate(kept) if one.name == name)
+        del kept[place]
     return model.SerializeToString()
