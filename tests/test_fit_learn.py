@@ -76,6 +76,12 @@ def test_a_backbone_with_random_weights_is_trained_from_scratch(monkeypatch):
         assert learning.name == name
 
 
+def test_several_processes_are_told_at_once(photos, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun started several"):
+        hs.fit(photos, backbone="tiny:image")
+
+
 @pytest.mark.train
 def test_what_the_pretrained_backbone_bought(photos):
     pytest.importorskip("torch")

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart import ladder
+from headstart import climb as climbing
+from headstart.climb import climb
 from headstart.errors import BackboneError
-from headstart.ladder import Ground, Rung, Watch, climb, held_out_parts, rungs
+from headstart.ladder import Ground, Rung, Watch, held_out_parts, rungs
 from headstart.registry import Registry
 from headstart.train.costs import Cost
 from headstart.train.tuning import Common
@@ -76,10 +77,10 @@ def pretend(material, config, *, say, progress):
 def world(monkeypatch):
     table = Registry("method", "headstart.nothing", {})
     table._rows = dict.fromkeys(("one", "two"), "test_ladder:pretend")
-    monkeypatch.setattr(ladder, "TUNING", table)
-    monkeypatch.setattr(ladder, "time", CLOCK)
+    monkeypatch.setattr(climbing, "TUNING", table)
+    monkeypatch.setattr(climbing, "time", CLOCK)
     monkeypatch.setattr(
-        ladder, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01)
+        climbing, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01)
     )
     CALLS.clear()
 
@@ -253,7 +254,7 @@ def test_where_the_time_is_gone_the_model_that_was_judged_ships():
 
 
 def test_a_fit_that_was_cut_off_goes_on_with_the_depth_it_had(monkeypatch, tmp_path):
-    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
     rung = Rung("one", Settings(depth=0.5, right=0.95))
     climb(ground(until=CLOCK.now + 200, identity="abc"), [rung])
     folder = CALLS[0][0].folder
@@ -271,14 +272,14 @@ def test_a_fit_that_was_cut_off_goes_on_with_the_depth_it_had(monkeypatch, tmp_p
 
 
 def test_ctrl_c_says_what_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
 
     def stopped(material, config, *, say, progress):
         (material.folder / "state").mkdir(parents=True)
         (material.folder / "state" / "state.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ladder.TUNING, "get", lambda name: stopped)
+    monkeypatch.setattr(climbing.TUNING, "get", lambda name: stopped)
     said = []
     with pytest.raises(KeyboardInterrupt):
         climb(ground(identity="abc"), [Rung("one", Settings())], watch=Watch(said.append))

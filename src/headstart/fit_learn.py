@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from headstart import ladder
 from headstart.backbones.choose import backbone_named
 from headstart.backbones.random_weights import is_random
 from headstart.bundle.earlier import known_head, known_model
+from headstart.climb import climb
 from headstart.compute import generator
 from headstart.errors import ConfigError
 from headstart.evaluation import calibrate, familiarity
@@ -69,6 +71,11 @@ def checked(config: FitConfig) -> str:
     """
     settings.seconds(config.budget)
     name = config.method
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "A fit runs in one process, and torchrun started several: each would do the whole of it.",
+            fix="start it without torchrun; headstart.train.loop.train takes several processes",
+        )
     for flag, given, what in (
         ("--unlabelled", config.unlabelled, "from inputs without labels"),
         ("--teacher", config.teacher, "from another model"),
@@ -152,7 +159,7 @@ class Learning:
             ground = self._ground(learned, task, codes, probe, waiting)
             asked = bool(self.name)
             watch = ladder.Watch(self.stages.say, self._epoch)
-            climbed = ladder.climb(ground, rungs, asked=asked, watch=watch)
+            climbed = climb(ground, rungs, asked=asked, watch=watch)
         candidate, trials = climbed.candidate, climbed.trials
         decision = self._decision(learned, candidate, codes)
         features = learned.features.values if candidate.features is None else candidate.features
