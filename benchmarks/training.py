@@ -36,7 +36,7 @@ from headstart.features.store import Store
 from headstart.methods import finetune, probe
 from headstart.metrics import accuracy, confusion
 from headstart.tasks.classification import Classification
-from headstart.train import tuning
+from headstart.train import preparing, tuning
 from headstart.train.material import Material
 from headstart.train.order import batches
 from headstart.types import Backbone, Head, Table
@@ -109,7 +109,7 @@ def kept(data: Path, seeds: list[int]) -> None:
         for seed in seeds:
             rows = rows_of(training_rows(data, name), seed)
             began = time.perf_counter()
-            tuning.prepared(rows.material, config)
+            preparing.prepared(rows.material, config)
             prepared = time.perf_counter() - began
             found = {
                 "kept": epochs_of(rows, config, again=False),
@@ -130,9 +130,9 @@ def epochs_of(rows: Rows, config: finetune.Config, *, again: bool) -> tuple[floa
     material = rows.material
     modality = material.backbone.modality
     factor = finetune._HEAD[modality]
-    ready = upper = tuning.prepared(material, config)
+    ready = upper = preparing.prepared(material, config)
     if again:
-        ready = tuning.prepared(material, replace(config, depth=1.0))
+        ready = preparing.prepared(material, replace(config, depth=1.0))
     changed = set(upper.module.origins().values())
     groups = finetune.groups(upper.module, upper.layers, config, factor)
     if again:  # the same parameters, by their names in the whole graph
@@ -198,7 +198,7 @@ Step = Callable[[np.ndarray], None]
 def our_step(rows: Rows, learn: np.ndarray) -> tuple[Step, list[np.ndarray]]:
     """A step of the whole backbone as the loop makes it, and the loop's batches."""
     config = finetune.Config(depth=1.0)
-    ready = tuning.prepared(rows.material, config)
+    ready = preparing.prepared(rows.material, config)
     parameters = list(ready.module.parameters())
     image = rows.material.backbone.modality == "image"
     for one in parameters:
@@ -220,7 +220,7 @@ def plain_texts(rows: Rows) -> Step:
     """MiniLM's network from transformers, mean of the tokens, a linear head."""
     from transformers import BertConfig, BertModel
 
-    source = tuning.source_of(rows.material, finetune.Config())
+    source = preparing.source_of(rows.material, finetune.Config())
     net = BertModel(
         BertConfig(
             hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
@@ -243,7 +243,7 @@ def plain_pictures(rows: Rows) -> Step:
     """EfficientNet-Lite0 from timm, as it comes, on the same augmented pictures."""
     import timm
 
-    source = tuning.source_of(rows.material, finetune.Config())
+    source = preparing.source_of(rows.material, finetune.Config())
     net = timm.create_model("tf_efficientnet_lite0", num_classes=rows.classes).train()
     parameters = list(net.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=1e-5)

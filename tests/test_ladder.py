@@ -13,8 +13,8 @@ from headstart.climb import climb
 from headstart.errors import BackboneError
 from headstart.ladder import Ground, Rung, Watch, held_out_parts, rungs
 from headstart.registry import Registry
+from headstart.train.common import Common
 from headstart.train.costs import Cost
-from headstart.train.tuning import Common
 from headstart.types import Backbone, Candidate, Epoch, Head, Preprocess
 
 N, K, D = 400, 3, 5

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from headstart.backbones import graph_bert, shelf  # noqa: E402
 from headstart.errors import ConfigError, DataError  # noqa: E402
 from headstart.methods import finetune  # noqa: E402
-from headstart.train import loop, losses, sources, tuning  # noqa: E402
+from headstart.train import loop, losses, preparing, sources  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
 from headstart.types import Head, Preprocess  # noqa: E402
@@ -63,7 +63,7 @@ def test_every_setting_reaches_the_training(material, told):  # noqa: F811
     ("name", "wanted"), [("mixup", Mix(0.2)), ("cutmix", Mix(cutmix=1.0)), ("both", Mix(0.2, 1.0))]
 )
 def test_a_mix_has_the_constants_of_its_paper(material, name, wanted):  # noqa: F811
-    source = tuning.prepared(material, replace(CONFIG, mix=name)).source
+    source = preparing.prepared(material, replace(CONFIG, mix=name)).source
     assert isinstance(source, sources.Mixed)
     assert (source.settings, source.classes, source.axes) == (wanted, K, (1, 2))
 
@@ -135,7 +135,7 @@ def texts():
 @pytest.mark.parametrize("depth", [0.5, 1.0])
 def test_tokens_of_texts_disappear_at_the_wanted_rate(texts, depth):
     config = replace(CONFIG, depth=depth, drop=0.4, mix="both", epochs=2)  # nothing mixes texts
-    source = tuning.prepared(texts, config).source
+    source = preparing.prepared(texts, config).source
     assert isinstance(source, sources.Texts if depth == 1.0 else sources.Between)
     kept = source if isinstance(source, sources.Texts) else source.texts
     assert (kept.drop, kept.special, kept.seed) == (0.4, {0}, 7)

@@ -173,11 +173,11 @@ class World:
 
 def _methods() -> dict[str, Callable[[Any], Any]]:
     from headstart.methods import bitfit, finetune, lora
-    from headstart.train import tuning
+    from headstart.train import common, tuning
     from headstart.train.settings import Group
 
     more: Any = {"epochs": 4, "batch": 8, "lr": 0.01, "patience": 0, "views": 2}
-    common = tuning.Common(depth=1.0, **more)
+    common = common.Common(depth=1.0, **more)
     head = [Group(("weight", "bias"))]
     return {
         "finetune": lambda m: finetune.fit(m, finetune.Config(depth=1.0, **more)),

@@ -35,8 +35,8 @@ from headstart.runtime.reader import open_bundle
 from headstart.scores import LearningCurve, Repeats, Transfer, Trials
 from headstart.stages import Passed, Stages
 from headstart.tasks.classification import Classification
+from headstart.train.common import Common
 from headstart.train.material import Material
-from headstart.train.tuning import Common
 from headstart.types import Backbone, Candidate, Decision, Epoch, Features, Head, Input, Table
 
 

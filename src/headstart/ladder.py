@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.scores import Trials
-from headstart.train.tuning import Common
+from headstart.train.common import Common
 from headstart.types import Backbone, Candidate, Epoch, Head, Input
 
 FEW = 32

@@ -18,8 +18,8 @@ from headstart.fit_config import FitConfig
 from headstart.methods import TUNING, probe
 from headstart.preprocess import image
 from headstart.report.words import Words
+from headstart.train.common import Common
 from headstart.train.material import Material
-from headstart.train.tuning import Common
 
 pytestmark = pytest.mark.train
 

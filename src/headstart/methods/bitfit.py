@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headstart.train import tuning
+from headstart.train import common, tuning
 from headstart.train.material import Material
 from headstart.types import Candidate, Epoch, Modality
 
@@ -23,11 +23,11 @@ _RATES: dict[Modality, float] = {"image": 3e-3, "text": 1e-3}
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of tuning biases and norms."""
 
-    select: str = field(default="last", metadata=tuning.SELECT)
-    patience: int = field(default=0, metadata=tuning.PATIENCE)
+    select: str = field(default="last", metadata=common.SELECT)
+    patience: int = field(default=0, metadata=common.PATIENCE)
 
 
 def fit(

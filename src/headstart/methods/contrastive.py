@@ -22,7 +22,7 @@ import numpy as np
 
 from headstart.config import note
 from headstart.errors import DataError
-from headstart.train import tuning
+from headstart.train import common, preparing, tuning
 from headstart.train.material import Material
 from headstart.types import Candidate, Epoch, Head, Modality
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from headstart.train.pairs import Pairs
+    from headstart.train.preparing import Ready
     from headstart.train.settings import Loss, Trained
-    from headstart.train.tuning import Ready
 
 # measured on training rows of financial_phrasebank and clinc150
 _RATES: dict[Modality, float] = {"image": 1e-3, "text": 5e-5}
@@ -41,7 +41,7 @@ _UNUSED = "has no part in this method"
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of tuning by pairs."""
 
     goes_on: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class Config(tuning.Common):
         default=0.0,
         metadata=note("L2 penalty of the head; 0: what suits the held-out rows", low=0.0, high=1e6),
     )
-    views: int = field(default=8, metadata=tuning.VIEWS)
+    views: int = field(default=8, metadata=common.VIEWS)
     smoothing: float = field(default=0.0, metadata=note(_UNUSED, low=0.0, high=0.0))
     patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
     mix: str = field(default="none", metadata=note(_UNUSED, choices=("none",)))
@@ -121,7 +121,7 @@ def fit(
     for sentence in notes:
         if say:
             say(sentence)
-    features = tuning.features_of(ready)[:n]
+    features = preparing.features_of(ready)[:n]
     judge, penalty = _judged(features, material, config, learn)
     held_out = features[material.held] @ judge.weight + judge.bias
     return Candidate(
@@ -187,12 +187,12 @@ def _ready(
     lonely = pairs.alone(labels, learn)
     other, twins = None, None
     if len(lonely) and not image:
-        plain = tuning.source_of(material, config)
+        plain = preparing.source_of(material, config)
         assert isinstance(plain, Texts)
         assert material.backbone.tokenizer is not None
         special = pairs.special_tokens(material.backbone.tokenizer.read_bytes())
         other, twins = pairs.with_twins(plain, lonely, special, material.seed)
-    ready = tuning.prepared(material, config, say, other)
+    ready = preparing.prepared(material, config, say, other)
     drawn = pairs.sampler(
         labels, learn, config.batch // 2 if image else config.batch, material.seed
     )
@@ -230,7 +230,7 @@ def _trained(
     module: nn.Module = top
     loss: Loss = ToRows(config.temperature)
     if config.loss == "prototypes":
-        start = means(tuning.features_of(ready)[learn], source.labels[learn])
+        start = means(preparing.features_of(ready)[learn], source.labels[learn])
         module, loss = Prototypes(top, start, config.temperature), ToPrototypes()
         names = ("prototypes", *(f"top.{name}" for name in names))
     modality = material.backbone.modality

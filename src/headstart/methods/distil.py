@@ -24,7 +24,7 @@ import numpy as np
 from headstart.config import note
 from headstart.engine.ort import OrtEngine
 from headstart.errors import ConfigError
-from headstart.train import tuning
+from headstart.train import common, preparing, tuning
 from headstart.train.material import Material
 from headstart.types import Backbone, Candidate, Epoch, Head, Modality
 
@@ -65,7 +65,7 @@ class _Lesson:
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of distillation."""
 
     goes_on: ClassVar[bool] = False
@@ -78,8 +78,8 @@ class Config(tuning.Common):
         ),
     )
     epochs: int = field(default=20, metadata=note("epochs at most", low=1, high=10_000))
-    views: int = field(default=8, metadata=tuning.VIEWS)
-    patience: int = field(default=0, metadata=tuning.PATIENCE)
+    views: int = field(default=8, metadata=common.VIEWS)
+    patience: int = field(default=0, metadata=common.PATIENCE)
     student: str = field(
         default="auto",
         metadata=note("backbone that learns; auto: the teacher's, with less to compute"),
@@ -255,7 +255,7 @@ def _lesson(material: Material, config: Config, say: Callable[[str], None] | Non
     if say:
         say(f"{teacher.name} is asked about {len(inputs)} inputs")
     if base.modality == "image":
-        name = tuning.AUGMENT if config.augment == "auto" else config.augment
+        name = preparing.AUGMENT if config.augment == "auto" else config.augment
         seen, told = distilling.pictures(
             inputs,
             codes,
@@ -321,7 +321,7 @@ def _module(lesson: _Lesson, learn: np.ndarray, config: Config) -> tuple[Student
     lift = distilling.linear(features, lesson.told.features[0, learn]) if match else None
     found = trainable.layers(whole)
     depth = config.depth or _DEPTHS[lesson.base.modality]
-    at, below = tuning.boundary(found, depth)
+    at, below = preparing.boundary(found, depth)
     inner: Views | Texts | sources.Between = lesson.seen
     top = trainable.Trainable(whole, found.depth)
     if at:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headstart.config import note
-from headstart.train import tuning
+from headstart.train import common, tuning
 from headstart.train.material import Material
 from headstart.types import Candidate, Epoch, Modality
 
@@ -32,15 +32,15 @@ _EPOCHS: dict[Modality, int] = {"image": 12, "text": 4}
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of fine-tuning."""
 
     epochs: int = field(
         default=0, metadata=note("epochs at most; 0 suits the inputs", low=0, high=10_000)
     )
-    views: int = field(default=8, metadata=tuning.VIEWS)
-    select: str = field(default="last", metadata=tuning.SELECT)
-    patience: int = field(default=0, metadata=tuning.PATIENCE)
+    views: int = field(default=8, metadata=common.VIEWS)
+    select: str = field(default="last", metadata=common.SELECT)
+    patience: int = field(default=0, metadata=common.PATIENCE)
     layer_decay: float = field(
         default=0.85,
         metadata=note(

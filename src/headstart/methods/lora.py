@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headstart.config import note
-from headstart.train import tuning
+from headstart.train import common, tuning
 from headstart.train.material import Material
 from headstart.types import Candidate, Epoch, Modality
 
@@ -24,12 +24,12 @@ _RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of low-rank updates."""
 
-    depth: float = field(default=1.0, metadata=tuning.DEPTH)
-    select: str = field(default="last", metadata=tuning.SELECT)
-    patience: int = field(default=0, metadata=tuning.PATIENCE)
+    depth: float = field(default=1.0, metadata=common.DEPTH)
+    select: str = field(default="last", metadata=common.SELECT)
+    patience: int = field(default=0, metadata=common.PATIENCE)
     rank: int = field(default=8, metadata=note("rank of an update", low=1, high=1024))
     alpha: float = field(
         default=16.0, metadata=note("an update counts alpha / rank", low=0.1, high=10_000)

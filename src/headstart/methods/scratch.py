@@ -21,7 +21,7 @@ from headstart.backbones import scratch
 from headstart.backbones.random_weights import is_random
 from headstart.config import note
 from headstart.errors import BackboneError
-from headstart.train import tuning
+from headstart.train import common, tuning
 from headstart.train.material import Material
 from headstart.types import Backbone, Candidate, Epoch, Head, Modality
 
@@ -40,7 +40,7 @@ _LEARNED = "learned from these rows alone: nothing in it was pretrained"
 
 
 @dataclass(frozen=True)
-class Config(tuning.Common):
+class Config(common.Common):
     """Settings of learning from scratch."""
 
     goes_on: ClassVar[bool] = False
@@ -58,7 +58,7 @@ class Config(tuning.Common):
         default=0, metadata=note("epochs at most; 0 suits the inputs", low=0, high=10_000)
     )
     smoothing: float = field(default=0.1, metadata=note("label smoothing", low=0.0, high=0.9))
-    patience: int = field(default=10, metadata=tuning.PATIENCE)
+    patience: int = field(default=10, metadata=common.PATIENCE)
     weight_decay: float = field(default=0.05, metadata=note("weight decay", low=0.0, high=10.0))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.compute import generator
-from headstart.train import tuning
+from headstart.train import common, preparing
 from headstart.train.material import Material
 
 _FEW, _MORE = 8, 24  # rows: the difference in time is that of the rows alone
@@ -37,7 +37,7 @@ class Cost:
         return replace(self, epoch=share * self.epoch)
 
 
-def measured(material: Material, config: tuning.Common) -> Cost:
+def measured(material: Material, config: common.Common) -> Cost:
     """What tuning would cost, from a few rows and steps.
 
     Args:
@@ -48,16 +48,16 @@ def measured(material: Material, config: tuning.Common) -> Cost:
     some = generator(material.seed, 17).permutation(n)[:_MORE]
     plain = replace(config, views=1)
     few, began = some[:_FEW], time.perf_counter()
-    tuning.prepared(_part(material, few), plain)
+    preparing.prepared(_part(material, few), plain)
     first = time.perf_counter() - began
     began = time.perf_counter()
-    ready = tuning.prepared(_part(material, some), plain)
+    ready = preparing.prepared(_part(material, some), plain)
     second = time.perf_counter() - began
     each = max(second - first, 0.2 * second) / max(len(some) - len(few), 1)
     view = each
     if config.views > 1 and ready.below:
         began = time.perf_counter()
-        tuning.prepared(_part(material, some), replace(config, views=3))
+        preparing.prepared(_part(material, some), replace(config, views=3))
         # two views more, and the larger picture that crops are taken from
         view = max(time.perf_counter() - began - second, 0.0) / (2 * len(some))
     views = config.views if ready.below else 1
@@ -77,7 +77,7 @@ def _part(material: Material, rows: np.ndarray) -> Material:
     return replace(material, inputs=inputs, codes=material.codes[rows], held=nothing)
 
 
-def _step(ready: tuning.Ready, batch: int) -> tuple[float, float]:
+def _step(ready: preparing.Ready, batch: int) -> tuple[float, float]:
     """Seconds a row of one step forth and back, and of one forth."""
     import torch
 
