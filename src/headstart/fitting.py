@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from headstart.features.extract import How, rows_of
 from headstart.features.precision import settle
 from headstart.features.prints import prints
 from headstart.features.store import Store
+from headstart.fit_backbone import Rows, better
 from headstart.fit_bundle import Fitted, bundled, report_of
 from headstart.fit_config import FitConfig
 from headstart.fit_learn import Learning, Lesson, checked
@@ -42,7 +43,32 @@ from headstart.runtime.familiar import familiarity as alike
 from headstart.scores import Evaluation
 from headstart.solver_rows import rotate
 from headstart.stages import Stages, readable
-from headstart.types import Backbone, Features, Input, Table
+from headstart.types import Backbone, Features, Finding, Input, Split, Table
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a backbone makes of the rows.
+
+    Attributes:
+        backbone: that makes it; for some precisions with another graph than it came with.
+        how: it is computed for what is learned from.
+        table: readable rows.
+        features: of them.
+        tested: readable rows of test data that was given; None where none was.
+        test_features: of them, in full, as the bundle will compute them.
+        spare: readable inputs without labels.
+        precise: what the precision costs.
+    """
+
+    backbone: Backbone
+    how: How
+    table: Table
+    features: Features
+    tested: Table | None
+    test_features: Features | None
+    spare: Sequence[Input]
+    precise: tuple[Finding, ...]
 
 
 class Fitting:
@@ -80,33 +106,27 @@ class Fitting:
             )
         if backbone.why:
             self.stages.say(f"{backbone.name}: {backbone.why}")
-        with self.stages.enter("features"):
-            store = Store()
-            how = How(config.engine, cluster=config.cluster or "")
-            backbone, less, precise = settle(
-                table, backbone, store, how, config.precision, self.stages.say
-            )
-            table, features = self._extract(table, backbone, store, less)
-            # what is measured is computed in full, as the bundle will compute it
-            tested, test_features = (
-                self._extract(given, backbone, store, how) if given else (None, None)
-            )
-            spare = self._spare(table, backbone, store, less)
-            store.trim()
+        store = Store()
+        seen = self._see(table, given, backbone, store)
         with self.stages.enter("split"):
-            looks = prints(table, store)
-            exact = doctor.duplicate_groups(table)
+            looks = prints(seen.table, store)
+            exact = doctor.duplicate_groups(seen.table)
             groups = joined(
-                duplicates.near_groups(table, features.values, prints=looks, exact=exact),
-                table.groups,
+                duplicates.near_groups(seen.table, seen.features.values, prints=looks, exact=exact),
+                seen.table.groups,
             )
             split = splitting.make_split(
-                table,
+                seen.table,
                 groups=groups,
                 seed=config.seed,
                 test_size=config.test_size,
-                with_test=tested is None,
+                with_test=given is None,
             )
+        if until is not None and config.backbone == "auto" and config.start is None:
+            seen = self._better(seen, given, split, groups, store, until)
+        backbone, table, features, less = seen.backbone, seen.table, seen.features, seen.how
+        tested, test_features = seen.tested, seen.test_features
+        how = self._how()
         test_looks = None
         if tested is None or test_features is None:
             tested, test_features = table.take(split.test), rows_of(features, split.test)
@@ -115,7 +135,7 @@ class Fitting:
                 tested, test_features = self._extract(tested, backbone, store, how)
         elif looks is not None:
             test_looks = prints(tested, store)
-        learning = Learning(config, self.stages, backbone, until, spare)
+        learning = Learning(config, self.stages, backbone, until, seen.spare)
         train_features = rows_of(features, split.train)
         learned = Learned(
             table.take(split.train),
@@ -138,7 +158,7 @@ class Fitting:
                 *doctor.examine(table, exact),
                 *(doctor.pictures(table, looks) if looks is not None else ()),
                 *about,
-                *precise,
+                *seen.precise,
                 *features.findings,
             )
         answered = test_features.values
@@ -214,6 +234,39 @@ class Fitting:
             modality=table.modality,
         )
         return table, test_rows(given)
+
+    def _how(self) -> How:
+        return How(self.config.engine, cluster=self.config.cluster or "")
+
+    def _see(self, table: Table, given: Table | None, backbone: Backbone, store: Store) -> _Seen:
+        """Features of all that a fit needs."""
+        how = self._how()
+        with self.stages.enter("features"):
+            backbone, less, precise = settle(
+                table, backbone, store, how, self.config.precision, self.stages.say
+            )
+            table, features = self._extract(table, backbone, store, less)
+            tested, test_features = (
+                self._extract(given, backbone, store, how) if given else (None, None)
+            )
+            spare = self._spare(table, backbone, store, less)
+            store.trim()
+        return _Seen(backbone, less, table, features, tested, test_features, spare, tuple(precise))
+
+    def _better(
+        self, seen: _Seen, given: Table | None, split: Split, groups: np.ndarray, store: Store,
+        until: float,
+    ) -> _Seen:  # fmt: skip
+        """The same by a larger starter, where the rows that are learned from say that it is better."""
+        train = split.train
+        waiting = len(seen.table) + len(given or ()) + len(seen.spare)
+        rows = Rows(seen.table.take(train), seen.features.values[train], groups[train], waiting)
+        with self.stages.enter("backbone"):
+            found = better(rows, seen.backbone, self.config, until, store, self.stages)
+        if found is None:
+            return seen
+        self.stages.say(f"{found.name}: {found.why}")
+        return self._see(seen.table, given, found, store)
 
     def _extract(
         self, table: Table, backbone: Backbone, store: Store, how: How

@@ -13,6 +13,7 @@ from headstart.errors import BackboneError, MissingExtra
 from headstart.types import Backbone, Table
 
 _LANGUAGE_SAMPLE = 2000  # texts looked at, evenly spread
+_LARGER = {"starter:minilm": ("starter:e5",)}
 
 
 def backbone_for(
@@ -53,6 +54,11 @@ def backbone_for(
             fix=f"leave --backbone out to get the starter for {table.modality}s",
         )
     return replace(backbone, why=why) if why else backbone
+
+
+def larger(backbone: Backbone) -> tuple[str, ...]:
+    """Names of starters that read the same inputs, cost more, and may know more."""
+    return _LARGER.get(backbone.name, ())
 
 
 def backbone_named(

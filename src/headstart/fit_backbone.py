@@ -1,0 +1,121 @@
+"""Within a budget, a larger starter is tried as well, and taken where it is better by more than noise.
+
+Which backbone suits some texts cannot be read off their language alone. A probe on each, on some of the
+training rows, says it: the same rows, the same folds, and the guard that also judges methods.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from headstart.backbones.choose import backbone_named, larger
+from headstart.compute import generator
+from headstart.errors import HeadstartError
+from headstart.evaluation.guard import Entry, guard
+from headstart.features.extract import How
+from headstart.features.store import Store
+from headstart.fit_config import FitConfig
+from headstart.fit_rows import targets
+from headstart.methods import METHODS
+from headstart.stages import Stages, readable
+from headstart.tasks.classification import Classification
+from headstart.types import Backbone, Candidate, Table
+
+_ROWS = 1000  # training rows, at most, that judge
+_LEAST = 100  # with fewer nothing could be told apart
+_FIRST = 64  # rows that tell what the others will cost
+_SHARE = 0.35  # of the time left that a larger backbone's features may take
+_FETCHED = 300.0  # seconds of a budget from which on a starter may be downloaded
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows, and what the backbone at hand makes of them.
+
+    Attributes:
+        table: n labelled rows.
+        features: (n, d).
+        groups: (n,) rows of one group are judged together.
+        waiting: how many rows the fit needs features of, these among them.
+    """
+
+    table: Table
+    features: np.ndarray
+    groups: np.ndarray
+    waiting: int
+
+
+def better(
+    rows: Rows, backbone: Backbone, config: FitConfig, until: float, store: Store, stages: Stages
+) -> Backbone | None:
+    """A larger starter, where these rows say that it is better by more than noise.
+
+    Args:
+        rows: that are learned from.
+        backbone: at hand.
+        config: of the fit.
+        until: when the fit has to be done, of `time.monotonic`.
+        store: keeps the features.
+        stages: are told.
+    """
+    if len(rows.table) < _LEAST or len(set(targets(rows.table))) < 2:
+        return None
+    for name in larger(backbone):
+        offline = config.offline or float(until - time.monotonic()) < _FETCHED
+        try:
+            rival = backbone_named(name, offline=offline, say=stages.say)
+        except HeadstartError:
+            continue  # it is not on this machine
+        found = _held_against(rows, backbone, rival, config, until, store, stages)
+        if found is not None:
+            return found
+    return None
+
+
+def _held_against(
+    rows: Rows, backbone: Backbone, rival: Backbone, config: FitConfig, until: float, store: Store,
+    stages: Stages,
+) -> Backbone | None:  # fmt: skip
+    rng = generator(config.seed, 19)
+    some = np.sort(rng.permutation(len(rows.table))[:_ROWS])
+    how, began = How(config.engine, cluster=config.cluster or ""), time.monotonic()
+    readable(rows.table.take(some[:_FIRST]), rival, store, how, stages)
+    each = (time.monotonic() - began) / min(_FIRST, len(some))
+    left = until - time.monotonic()
+    if each * rows.waiting > _SHARE * left:
+        stages.say(
+            f"{rival.name} is not tried: its features would take {each * rows.waiting:.0f} of"
+            f" {max(left, 0):.0f} s"
+        )
+        return None
+    kept, features = readable(rows.table.take(some), rival, store, how, stages)
+    some = some[kept]
+    task = Classification.from_targets(targets(rows.table))
+    codes, k = task.encode(targets(rows.table))[some], len(task.labels)
+    _, group = np.unique(rows.groups[some], return_inverse=True)
+    folds = rng.permutation(int(group.max()) + 1)[group] % 5
+    probe = METHODS.get("probe")
+    made: list[Candidate] = [
+        probe(values, codes, folds, k) for values in (rows.features[some], features.values)
+    ]
+    judged = made[0].held_out_rows
+    truth = codes if judged is None else codes[judged]
+    entries = [
+        Entry(one.name, candidate.held_out, candidate.seconds)
+        for one, candidate in zip((backbone, rival), made)
+    ]
+    found = guard(truth, entries, rng)
+    trial = found.tried[1]
+    assert trial.lead is not None
+    lead, low, high = (100 * value for value in (trial.lead.value, trial.lead.low, trial.lead.high))
+    told = (
+        f"{lead:+.1f} points ({low:+.1f} to {high:+.1f}) beside {backbone.name} on {len(truth):,}"
+        " training rows"
+    )
+    if found.kept != rival.name:
+        stages.say(f"{rival.name}: {told}: {backbone.name} is kept")
+        return None
+    return replace(rival, why=told)
