@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 # tests that need torch, starter weights or a browser come after those that need nothing
 SLOW := train or starter or browser
+# each of the JOBS has a processor: with threads of their own they would only wait for each other
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fast slow starters bench bench-figures bench-peers bench-growth \
@@ -81,11 +83,11 @@ lint: $(VENV)/.test-ready
 
 fast: $(VENV)/.test-ready
 	@echo "== tests that need neither torch nor weights nor a browser"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not ($(SLOW))"
+	@$(TEST) -m "not ($(SLOW))"
 
 slow: starters
 	@echo "== the other tests"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "$(SLOW)"
+	@$(TEST) -m "$(SLOW)"
 
 # one after the other, also under make -j: the second pass would only take the first one's processors
 test: $(VENV)/.test-ready
