@@ -105,6 +105,8 @@ class _Climb:
         self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
+        self.given = [one for one in (ground.backbone, ground.student) if one]
+        self.given += [ground.teacher[0]] if ground.teacher else []
         self.answer = 0.0  # seconds that the features of a new input take
         self.reserved = 0.0  # seconds for what leads to learn from all rows
 
@@ -270,6 +272,9 @@ class _Climb:
                     f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
                 )
             raise
+        graphs = {one.graph for one in (*self.given, ground.backbone)}
+        if made.backbone and made.backbone.graph not in graphs:
+            self.folders.append(made.backbone.graph.parent)  # on the shelf, until it is in a bundle
         return made
 
     def _left(self) -> float:

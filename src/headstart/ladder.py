@@ -98,7 +98,7 @@ class Climbed:
         judged: (n, d) features of the rows by the model that answered the held-out ones, the last of them
             where there were several; None for the probe.
         unseen: (m,) rows that this model did not learn from.
-        folders: where the trainings are kept, for `done`.
+        folders: where the trainings and the graphs that they made are kept, for `done`.
     """
 
     candidate: Candidate
@@ -108,7 +108,7 @@ class Climbed:
     folders: tuple[Path, ...] = ()
 
     def done(self) -> None:
-        """What was kept to go on after a crash is not needed any more."""
+        """What was kept for a crash, and for the bundle, is not needed any more."""
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
 

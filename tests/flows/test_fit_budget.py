@@ -83,6 +83,7 @@ def test_what_was_asked_for_is_trained_measured_and_shipped(run, stripes, tmp_pa
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert float(ran.stdout) == shipped, ran.stderr
     assert not list((compute.cache_dir() / "training").iterdir()), "nothing is left to go on with"
+    assert len(list((compute.cache_dir() / "graphs").iterdir())) == 1, "the one it came from"
 
 
 def test_the_ladder_tries_what_suits_within_the_budget(run, stripes, tmp_path):
