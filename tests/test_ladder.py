@@ -110,7 +110,7 @@ def test_what_beats_the_probe_is_kept_and_learns_from_all_rows():
     assert (trial.head.weight == N - FOLD).all(), "the head it starts at has not seen the rows"
     assert len(final.held) == 0
     assert (again.epochs, config.epochs) == (1, 12), "a quarter of the four that were best before"
-    assert again.lr == 0.005, "more slowly"
+    assert again.lr == 0.0025, "more slowly"
     assert (final.head.weight == 1).all(), "it goes on from the head that was judged"
     assert (trial.backbone.graph_id, final.backbone.graph_id) == ("g", "gt")
     assert (found.candidate.chosen["epochs"], found.candidate.chosen["best"]) == (5, 5)

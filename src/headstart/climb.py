@@ -32,7 +32,7 @@ from headstart.types import Candidate, Epoch, Head
 _EPOCHS = 3  # that have to fit, or a method is not begun
 _AGAIN = 1.3  # a training on all rows takes so many times the one on four fifths
 _FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
-_SLOWER = 0.5  # of the learning rate, then
+_SLOWER = 0.25  # of the learning rate, then
 _SPARE = 0.97  # of the time left is planned with
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
