@@ -135,6 +135,9 @@ def test_a_fit_in_int8_is_told_in_chinese(photos):
         ("1 class has fewer than 5 rows: 'a'.", ("1 个类别", "5 行")),
         ("1 of 90 inputs was left out while reading: empty file (1).", ("90 个输入时跳过了 1 个", "空文件 (1)")),
         ("1 animated picture: only its first frame is used", ("1 张动图",)),
+        ("The training began anew: there is an earlier state of it, but it is damaged.", ("重新开始", "损坏")),
+        ("It was moved to state-aside.", ("state-aside",)),
+        ("+6.1 points (+3.2 to +9.0) beside starter:minilm on 1,000 training rows", ("1,000 行", "高 +6.1", "+3.2 至 +9.0")),
         ("1 text is longer than the backbone reads (128 tokens): its end is not seen", ("1 条文本", "128 个 token")),
     ],
 )  # fmt: skip

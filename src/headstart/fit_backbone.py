@@ -26,7 +26,7 @@ from headstart.types import Backbone, Candidate, Table
 
 _ROWS = 1000  # training rows, at most, that judge
 _LEAST = 100  # with fewer nothing could be told apart
-_FIRST = 64  # rows that tell what the others will cost
+_WARM, _TIMED = 16, 64  # rows that go first, as the network has to be loaded, and that tell the cost
 _SHARE = 0.35  # of the time left that a larger backbone's features may take
 _FETCHED = 300.0  # seconds of a budget from which on a starter may be downloaded
 
@@ -81,9 +81,11 @@ def _held_against(
 ) -> Backbone | None:  # fmt: skip
     rng = generator(config.seed, 19)
     some = np.sort(rng.permutation(len(rows.table))[:_ROWS])
-    how, began = How(config.engine, cluster=config.cluster or ""), time.monotonic()
-    readable(rows.table.take(some[:_FIRST]), rival, store, how, stages)
-    each = (time.monotonic() - began) / min(_FIRST, len(some))
+    how = How(config.engine, cluster=config.cluster or "")
+    readable(rows.table.take(some[:_WARM]), rival, store, how, stages)
+    timed, began = some[_WARM : _WARM + _TIMED], time.monotonic()
+    readable(rows.table.take(timed), rival, store, how, stages)
+    each = (time.monotonic() - began) / len(timed)
     left = until - time.monotonic()
     if each * rows.waiting > _SHARE * left:
         stages.say(
