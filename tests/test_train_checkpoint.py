@@ -21,9 +21,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from headstart.train import checkpoint  # noqa: E402
+from headstart.train.between import Mixed  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
 from headstart.train.settings import Settings  # noqa: E402
-from headstart.train.sources import Mixed  # noqa: E402
 from headstart.types import Epoch  # noqa: E402
 from train_for_tests import CLASSES, ROWS, Memory, bits, data, network, run  # noqa: E402
 

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from headstart.preprocess import image  # noqa: E402
-from headstart.train import sources  # noqa: E402
+from headstart.train import between, sources  # noqa: E402
 from headstart.train.augment_images import Images, augment, preset  # noqa: E402
 from headstart.train.augment_texts import drop_tokens  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
@@ -71,7 +71,7 @@ def test_kept_pictures_are_what_the_bottom_makes_of_each_view(scenes, picture, v
     halves = cut(model, at)
     source = made(scenes, preset("light"))
     told = []
-    kept = sources.between(
+    kept = between.between(
         source, halves.bottom.SerializeToString(), (at,), views, lambda *at: told.append(at)
     )
     assert told[-1] == (7 * views, 7 * views)
@@ -103,7 +103,7 @@ def test_kept_texts_go_on_as_the_whole_does(texts):  # noqa: F811
     at = found.cuts[1][0]
     halves = cut(model, at)
     top = Trainable(halves.top, found.depth)
-    kept = sources.between(source, halves.bottom.SerializeToString(), top.inputs)
+    kept = between.between(source, halves.bottom.SerializeToString(), top.inputs)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for rows in (ROWS, np.array([9]), np.arange(10)):
         inputs, targets = kept.batch(rows, 1, 0, train=True)
@@ -129,12 +129,12 @@ def pair_of(soft):
 def kept_maps(shape=(6, 5, 4)):
     """Activations of seven pictures in two views; the targets are the rows."""
     values = np.random.default_rng(0).normal(0, 1, (2, 7, *shape)).astype(np.float16)
-    return sources.Between(values, np.arange(8), np.arange(7), None, ("map",))
+    return between.Between(values, np.arange(8), np.arange(7), None, ("map",))
 
 
 def test_mixup_of_kept_activations_is_manifold_mixup():
     kept, rows = kept_maps(), np.arange(7)
-    source = sources.mixed(kept, 7, Mix(mixup=0.2), 3)
+    source = between.mixed(kept, 7, Mix(mixup=0.2), 3)
     (plain_values,), _ = kept.batch(rows, 1, 4, train=True)
     changed = 0
     for step in range(9):
@@ -159,7 +159,7 @@ def test_mixup_of_kept_activations_is_manifold_mixup():
 @pytest.mark.parametrize(("shape", "axes"), [((6, 5, 4), (2, 3)), ((5, 5, 6), (1, 2))])
 def test_cutmix_pastes_in_the_map_of_another_picture(shape, axes):
     kept, rows = kept_maps(shape), np.arange(7)
-    source = sources.mixed(kept, 7, Mix(cutmix=1.0), 3)
+    source = between.mixed(kept, 7, Mix(cutmix=1.0), 3)
     assert source.axes == axes
     (plain_values,), _ = kept.batch(rows, 1, 4, train=True)
     for step in range(9):
@@ -175,7 +175,7 @@ def test_cutmix_pastes_in_the_map_of_another_picture(shape, axes):
 
 def test_mixed_pictures_are_mixed_as_the_model_gets_them(scenes):
     plain_source = made(scenes, preset("light"))
-    source = sources.mixed(plain_source, 7, Mix(mixup=0.2), 3)
+    source = between.mixed(plain_source, 7, Mix(mixup=0.2), 3)
     assert (source.axes, source.lengths) == ((1, 2), None)
     (pixels,), _ = plain_source.batch(np.arange(7), 1, 2, train=True)
     (mixed_pixels,), soft = source.batch(np.arange(7), 1, 2, train=True)
@@ -215,7 +215,7 @@ def test_kept_tokens_that_disappear_say_nothing_above(texts):  # noqa: F811
     at = found.cuts[1][0]
     halves = cut(model, at)
     top = Trainable(halves.top, found.depth)
-    kept = sources.between(dropping(0.5), halves.bottom.SerializeToString(), top.inputs)
+    kept = between.between(dropping(0.5), halves.bottom.SerializeToString(), top.inputs)
     rows = np.arange(6)
     inputs, _ = kept.batch(rows, 1, 0, train=True)
     place = top.inputs.index("attention_mask")

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from headstart.backbones import graph_bert, shelf  # noqa: E402
 from headstart.errors import ConfigError, DataError  # noqa: E402
 from headstart.methods import finetune  # noqa: E402
-from headstart.train import loop, losses, preparing, sources  # noqa: E402
+from headstart.train import between, loop, losses, preparing, sources  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
 from headstart.types import Head, Preprocess  # noqa: E402
@@ -64,7 +64,7 @@ def test_every_setting_reaches_the_training(material, told):  # noqa: F811
 )
 def test_a_mix_has_the_constants_of_its_paper(material, name, wanted):  # noqa: F811
     source = preparing.prepared(material, replace(CONFIG, mix=name)).source
-    assert isinstance(source, sources.Mixed)
+    assert isinstance(source, between.Mixed)
     assert (source.settings, source.classes, source.axes) == (wanted, K, (1, 2))
 
 
@@ -103,10 +103,10 @@ def test_no_row_to_learn_from(material):  # noqa: F811
 
 def test_activations_that_are_no_map_cannot_be_pasted():
     values = np.zeros((1, 4, 5, 8), np.float16)  # four pictures of five tokens
-    kept = sources.Between(values, np.arange(5), np.arange(4), None, ("tokens",))
+    kept = between.Between(values, np.arange(5), np.arange(4), None, ("tokens",))
     with pytest.raises(ConfigError, match="no height"):
-        sources.mixed(kept, 4, Mix(cutmix=1.0), 0)
-    assert sources.mixed(kept, 4, Mix(mixup=0.2), 0).settings == Mix(0.2)
+        between.mixed(kept, 4, Mix(cutmix=1.0), 0)
+    assert between.mixed(kept, 4, Mix(mixup=0.2), 0).settings == Mix(0.2)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def texts():
 def test_tokens_of_texts_disappear_at_the_wanted_rate(texts, depth):
     config = replace(CONFIG, depth=depth, drop=0.4, mix="both", epochs=2)  # nothing mixes texts
     source = preparing.prepared(texts, config).source
-    assert isinstance(source, sources.Texts if depth == 1.0 else sources.Between)
+    assert isinstance(source, sources.Texts if depth == 1.0 else between.Between)
     kept = source if isinstance(source, sources.Texts) else source.texts
     assert (kept.drop, kept.special, kept.seed) == (0.4, {0}, 7)
     one, other = finetune.fit(texts, config), finetune.fit(texts, config)

@@ -26,7 +26,10 @@ from headstart.types import Backbone, Candidate, Table
 
 _ROWS = 1000  # training rows, at most, that judge
 _LEAST = 100  # with fewer nothing could be told apart
-_WARM, _TIMED = 16, 64  # rows that go first, as the network has to be loaded, and that tell the cost
+_WARM, _TIMED = (
+    16,
+    64,
+)  # rows that go first, as the network has to be loaded, and that tell the cost
 _SHARE = 0.35  # of the time left that a larger backbone's features may take
 _FETCHED = 300.0  # seconds of a budget from which on a starter may be downloaded
 

@@ -313,7 +313,7 @@ def _module(lesson: _Lesson, learn: np.ndarray, config: Config) -> tuple[Student
     matched through a linear map as well, which is dropped in the end; on smaller pictures the same weights
     give features of another size, and to learn that first would cost more than it is worth.
     """
-    from headstart.train import distilling, sources, trainable
+    from headstart.train import between, distilling, trainable
 
     whole, match = lesson.student.graph, config.features > 0
     features = distilling.features_of(whole.SerializeToString(), lesson.seen, learn)
@@ -322,13 +322,13 @@ def _module(lesson: _Lesson, learn: np.ndarray, config: Config) -> tuple[Student
     found = trainable.layers(whole)
     depth = config.depth or _DEPTHS[lesson.base.modality]
     at, below = preparing.boundary(found, depth)
-    inner: Views | Texts | sources.Between = lesson.seen
+    inner: Views | Texts | between.Between = lesson.seen
     top = trainable.Trainable(whole, found.depth)
     if at:
         halves = trainable.cut(whole, at)
         top = trainable.Trainable(halves.top, found.depth)
         views = len(lesson.told.logits)
-        inner = sources.between(lesson.seen, halves.bottom.SerializeToString(), top.inputs, views)
+        inner = between.between(lesson.seen, halves.bottom.SerializeToString(), top.inputs, views)
     source = distilling.Taught(inner, lesson.codes, lesson.told, match)
     module = distilling.Student(top, head, lift)
     return module, source, 1 - below / found.products

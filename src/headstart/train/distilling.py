@@ -22,7 +22,8 @@ from torch.nn import functional
 from headstart.engine.ort import OrtEngine
 from headstart.train import sources
 from headstart.train.augment_images import Images, resized_crops
-from headstart.train.sources import ROWS, Batch, Between, Texts, Views, ahead, room, turn
+from headstart.train.between import Between
+from headstart.train.sources import ROWS, Batch, Texts, Views, ahead, room, turn
 from headstart.train.students import picture_size
 from headstart.train.trainable import Trainable
 from headstart.types import Head, Preprocess

@@ -19,7 +19,8 @@ from headstart.types import Backbone
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from headstart.train.sources import Between, Mixed, Pictures, Texts
+    from headstart.train.between import Between, Mixed
+    from headstart.train.sources import Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
@@ -68,7 +69,7 @@ def prepared(
         say: told what takes a while.
         other: rows in place of the inputs; of these nothing is kept.
     """
-    from headstart.train import sources, trainable
+    from headstart.train import between, sources, trainable
     from headstart.train.tuned import Tuned
 
     graph = material.backbone.graph_id
@@ -85,7 +86,7 @@ def prepared(
         if say:
             say(f"the lower {below} of {found.products} layers are run once and kept")
         bottom = halves.bottom.SerializeToString()
-        return sources.between(rows, bottom, top.inputs, config.views)
+        return between.between(rows, bottom, top.inputs, config.views)
 
     bottom = hash_bytes(halves.bottom.SerializeToString())  # the same under any tuned top
     told = [bottom, at, config.views, config.augment, material.seed, len(material.codes)]
@@ -168,7 +169,7 @@ def source_of(material: Material, config: Common) -> Pictures | Texts:
 def _mixed(
     source: Pictures | Texts | Between, material: Material, config: Common
 ) -> Pictures | Texts | Between | Mixed:
-    from headstart.train import sources
+    from headstart.train import between, sources
     from headstart.train.mix import Mix
 
     if config.mix == "none" or material.backbone.modality != "image":
@@ -176,4 +177,4 @@ def _mixed(
     assert not isinstance(source, sources.Texts)
     mixup = _MIXUP if config.mix in ("mixup", "both") else 0.0
     cutmix = _CUTMIX if config.mix in ("cutmix", "both") else 0.0
-    return sources.mixed(source, material.n_classes, Mix(mixup, cutmix), material.seed)
+    return between.mixed(source, material.n_classes, Mix(mixup, cutmix), material.seed)

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
 
+    from headstart.train.between import Between, Mixed
     from headstart.train.distilling import Taught
     from headstart.train.settings import Group, Loss, Score, Settings, Source, Trained
-    from headstart.train.sources import Between, Mixed, Pictures, Texts
+    from headstart.train.sources import Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
