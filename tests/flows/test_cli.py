@@ -8,22 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.cli.main import main
 from headstart.data import table as tables
 from tests_support import paint
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives (exit status, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 def fit_json(run, *arguments):

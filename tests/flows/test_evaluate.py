@@ -7,22 +7,8 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.cli.main import main
 from headstart.errors import DataError
 from tests_support import COLOURS, paint
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives (exit status, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -11,25 +11,11 @@ from PIL import Image
 import explain_examples as ex
 import headstart as hs
 from headstart.backbones.choose import backbone_named
-from headstart.cli.main import main
 from headstart.data import table as tables
 from headstart.errors import DataError
 from headstart.features.extract import extract
 from headstart.features.store import Store
 from headstart.runtime.reader import open_bundle
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives (exit status, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 def fitted(data, backbone, folder):

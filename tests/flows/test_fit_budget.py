@@ -17,7 +17,6 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from headstart import compute
-from headstart.cli.main import main
 
 pytestmark = pytest.mark.train
 
@@ -39,19 +38,6 @@ def stripes(tmp_path):
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.stack([grey] * 3, -1).astype(np.uint8)).save(place)
     return tmp_path / "stripes"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives (exit status, standard output, standard error)."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 def test_what_was_asked_for_is_trained_measured_and_shipped(run, stripes, tmp_path):
