@@ -69,7 +69,10 @@ def pretend(material, config, *, say, progress):
         "pretend", Head(np.ones((D, K), "f4"), np.ones(K, "f4")), 3.0 * np.eye(K)[said],
         {"epochs": config.epochs, "best": 4, "lr": config.lr or 0.01}, config.seconds, material.held,
         backbone=replace(material.backbone, graph_id=material.backbone.graph_id + "t"), features=np.full((len(material.codes), D), len(material.held)),
-        history=(Epoch(0, 1.0, 1.0, 0.5, 1e-3, config.seconds, True),),
+        history=tuple(
+            Epoch(i, 1.0, 1.0, 0.5, 1e-3, config.seconds * (i + 1) / config.epochs, True)
+            for i in range(config.epochs)
+        ),
     )  # fmt: skip
 
 

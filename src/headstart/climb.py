@@ -211,9 +211,11 @@ class _Climb:
         return left if self.reserved else left + _AGAIN * _share(rung, rung.config.epochs)
 
     def _all_rows(self, one: _Tried) -> float:
-        """Seconds to learn from all rows what was tried."""
-        epochs = int(one.candidate.chosen.get("epochs", 0)) if one.candidate else 0
-        return _AGAIN * _share(one.rung, epochs) * one.seconds / len(self.parts)
+        """Seconds to learn from all rows what was tried: as before, or some more of its epochs."""
+        if one.candidate is None or not one.rung.config.goes_on or not one.candidate.history:
+            return _AGAIN * one.seconds / len(self.parts)
+        history = one.candidate.history
+        return _AGAIN * _further(len(history)) * history[-1].seconds / len(history)
 
     def _final(self, one: _Tried, trial: Candidate) -> Candidate:
         """The kept method with all rows; where the time is short, as it was judged."""
