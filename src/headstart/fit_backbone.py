@@ -25,11 +25,8 @@ from headstart.tasks.classification import Classification
 from headstart.types import Backbone, Candidate, Table
 
 _ROWS = 1000  # training rows, at most, that judge
-_LEAST = 100  # with fewer nothing could be told apart
-_WARM, _TIMED = (
-    16,
-    64,
-)  # rows that go first, as the network has to be loaded, and that tell the cost
+_LEAST = 150  # with fewer nothing could be told apart
+_FEW, _MORE = 16, 96  # rows: the difference in time is that of the rows, loading aside
 _SHARE = 0.35  # of the time left that a larger backbone's features may take
 _FETCHED = 300.0  # seconds of a budget from which on a starter may be downloaded
 
@@ -85,10 +82,13 @@ def _held_against(
     rng = generator(config.seed, 19)
     some = np.sort(rng.permutation(len(rows.table))[:_ROWS])
     how = How(config.engine, cluster=config.cluster or "")
-    readable(rows.table.take(some[:_WARM]), rival, store, how, stages)
-    timed, began = some[_WARM : _WARM + _TIMED], time.monotonic()
-    readable(rows.table.take(timed), rival, store, how, stages)
-    each = (time.monotonic() - began) / len(timed)
+    took, first = [], 0
+    for count in (_FEW, _FEW, _MORE):  # the first time, an engine may still have to be chosen
+        began = time.monotonic()
+        readable(rows.table.take(some[first : first + count]), rival, store, how, stages)
+        took.append(time.monotonic() - began)
+        first += count
+    each = max(took[2] - took[1], 0.0) / (_MORE - _FEW)
     left = until - time.monotonic()
     if each * rows.waiting > _SHARE * left:
         stages.say(
