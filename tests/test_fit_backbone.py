@@ -55,12 +55,13 @@ class World:
         rows = np.array([int(text.split()[1]) for text in table.inputs])
         return np.arange(len(rows)), Features(self.rich[rows], np.ones(len(rows), bool))
 
-    def found(self, seconds=600.0, n=N, config=None):
+    def found(self, seconds=600.0, n=N, config=None, tuned=False):
         table = self.table.take(range(n))
         rows = Rows(table, self.features[:n], np.arange(n) // 2, 2 * n)
         stages = Stages(lambda stage, done, total: self.said.append(stage))
         until = time.monotonic() + seconds
-        return better(rows, self.backbone, config or FitConfig(), until, None, stages)
+        config = config or FitConfig()
+        return better(rows, self.backbone, config, until, None, stages, tuned=tuned)
 
 
 @pytest.fixture
@@ -89,9 +90,12 @@ def test_few_rows_cannot_tell(world):
 
 
 def test_what_would_take_too_long_is_not_tried(world):
-    world.wait = 0.002
-    assert world.found(seconds=1.0) is None
+    world.wait = 0.002  # 2.4 s for 1,200 rows
+    assert world.found(seconds=3.0) is None
     assert "its features would take" in world.said[-1]
+    assert world.found(seconds=15.0) is not None
+    assert world.found(seconds=15.0, tuned=True) is None, "it is to leave time for what brings more"
+    assert "more than 10%" in world.said[-1]
 
 
 def test_nothing_is_fetched_where_the_time_is_short(world):
@@ -126,7 +130,7 @@ def test_a_fit_asks_only_within_a_budget_and_without_a_wish(reviews, monkeypatch
     def chosen(table, name, **told):
         return at_hand
 
-    def take(rows, backbone, *rest):
+    def take(rows, backbone, *rest, tuned):
         seen.append(len(rows.table))
         return other
 

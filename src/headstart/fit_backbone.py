@@ -27,7 +27,8 @@ from headstart.types import Backbone, Candidate, Table
 _ROWS = 1000  # training rows, at most, that judge
 _LEAST = 150  # with fewer nothing could be told apart
 _FEW, _MORE = 16, 96  # rows: the difference in time is that of the rows, loading aside
-_SHARE = 0.35  # of the time left that a larger backbone's features may take
+_SHARE = 0.5  # of the time left that a larger backbone's features may take, where nothing follows
+_TUNED = 0.1  # where it is to be tuned afterwards, which brings more
 _FETCHED = 300.0  # seconds of a budget from which on a starter may be downloaded
 
 
@@ -49,8 +50,9 @@ class Rows:
 
 
 def better(
-    rows: Rows, backbone: Backbone, config: FitConfig, until: float, store: Store, stages: Stages
-) -> Backbone | None:
+    rows: Rows, backbone: Backbone, config: FitConfig, until: float, store: Store, stages: Stages, *,
+    tuned: bool,
+) -> Backbone | None:  # fmt: skip
     """A larger starter, where these rows say that it is better by more than noise.
 
     Args:
@@ -60,6 +62,8 @@ def better(
         until: when the fit has to be done, of `time.monotonic`.
         store: keeps the features.
         stages: are told.
+        tuned: whether methods that change weights are tried afterwards: a larger backbone must leave them
+            their time.
     """
     if len(rows.table) < _LEAST or len(set(targets(rows.table))) < 2:
         return None
@@ -69,7 +73,8 @@ def better(
             rival = backbone_named(name, offline=offline, say=stages.say)
         except HeadstartError:
             continue  # it is not on this machine
-        found = _held_against(rows, backbone, rival, config, until, store, stages)
+        share = _TUNED if tuned else _SHARE
+        found = _held_against(rows, backbone, rival, config, until, store, stages, share)
         if found is not None:
             return found
     return None
@@ -77,7 +82,7 @@ def better(
 
 def _held_against(
     rows: Rows, backbone: Backbone, rival: Backbone, config: FitConfig, until: float, store: Store,
-    stages: Stages,
+    stages: Stages, share: float,
 ) -> Backbone | None:  # fmt: skip
     rng = generator(config.seed, 19)
     some = np.sort(rng.permutation(len(rows.table))[:_ROWS])
@@ -90,10 +95,10 @@ def _held_against(
         first += count
     each = max(took[2] - took[1], 0.0) / (_MORE - _FEW)
     left = until - time.monotonic()
-    if each * rows.waiting > _SHARE * left:
+    if each * rows.waiting > share * left:
         stages.say(
             f"{rival.name} is not tried: its features would take {each * rows.waiting:.0f} of"
-            f" {max(left, 0):.0f} s"
+            f" {max(left, 0):.0f} s, more than {share:.0%}"
         )
         return None
     kept, features = readable(rows.table.take(some), rival, store, how, stages)

@@ -106,6 +106,11 @@ def checked(config: FitConfig) -> str:
     return name
 
 
+def tunes(config: FitConfig) -> bool:
+    """Whether methods that change weights are tried."""
+    return checked(config) not in METHODS.names() and _torch()
+
+
 def _no_torch(what: str) -> ConfigError:
     return ConfigError(f"{what} needs PyTorch.", fix="pip install 'headstart[train]'")
 

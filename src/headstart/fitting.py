@@ -26,7 +26,7 @@ from headstart.features.store import Store
 from headstart.fit_backbone import Rows, better
 from headstart.fit_bundle import Fitted, bundled, report_of
 from headstart.fit_config import FitConfig
-from headstart.fit_learn import Learning, Lesson, checked
+from headstart.fit_learn import Learning, Lesson, checked, tunes
 from headstart.fit_rows import (
     Learned,
     Measured,
@@ -262,7 +262,15 @@ class Fitting:
         waiting = len(seen.table) + len(given or ()) + len(seen.spare)
         rows = Rows(seen.table.take(train), seen.features.values[train], groups[train], waiting)
         with self.stages.enter("backbone"):
-            found = better(rows, seen.backbone, self.config, until, store, self.stages)
+            found = better(
+                rows,
+                seen.backbone,
+                self.config,
+                until,
+                store,
+                self.stages,
+                tuned=tunes(self.config),
+            )
         if found is None:
             return seen
         self.stages.say(f"{found.name}: {found.why}")
