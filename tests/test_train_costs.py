@@ -1,0 +1,47 @@
+"""What a method would cost: from a few rows, by a clock that the test turns."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from headstart.train import costs  # noqa: E402
+from headstart.train.costs import Cost  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+@dataclass
+class Source:
+    lengths: np.ndarray | None
+
+    def batch(self, rows, epoch, step, *, train):
+        return (torch.ones(len(rows), 3),), torch.zeros(len(rows), dtype=torch.int64)
+
+
+@dataclass
+class Ready:
+    source: Source
+    module: torch.nn.Module
+
+
+@pytest.mark.parametrize(
+    ("lengths", "share"), [(None, 1.0), ([8, 8, 8, 8], 1.0), ([2, 2, 2, 10], 0.4)]
+)
+def test_padding_of_the_sample_does_not_count(monkeypatch, lengths, share):
+    clock = itertools.count()  # a second passes from one look to the next
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: float(next(clock)))
+    known = None if lengths is None else np.array(lengths)
+    back, forth = costs._step(Ready(Source(known), torch.nn.Linear(3, 2)), 4)
+    assert forth == pytest.approx(share * 1 / 4)
+    assert back == pytest.approx(share * 2 / 4)
+
+
+def test_less_of_the_backbone_makes_epochs_cheaper_and_nothing_else():
+    cost = Cost(prepare=10.0, epoch=40.0, answer=0.1)
+    assert cost.at(0.25) == Cost(10.0, 10.0, 0.1)
