@@ -99,6 +99,22 @@ def test_all_rows_can_be_learned_from(method, material):
     np.testing.assert_allclose(found.features, features, atol=3e-2, rtol=3e-2)
 
 
+def test_what_can_go_on_begins_where_it_ended(method, material):
+    """On the same kept activations: nothing below the tuned layers is run again."""
+    _, fit, config = method
+    if not config.goes_on:
+        pytest.skip("it begins anew")
+    found = fit(material, config)
+    nothing, said = np.empty(0, np.int64), []
+    start = replace(material, backbone=found.backbone, head=found.head, held=nothing)
+    still = fit(start, replace(config, epochs=1, lr=1e-12), say=said.append)
+    np.testing.assert_allclose(still.features, found.features, atol=1e-4, rtol=1e-3)
+    np.testing.assert_allclose(still.head.weight, found.head.weight, atol=1e-4)
+    assert not any("run once and kept" in sentence for sentence in said)
+    moved = fit(start, replace(config, epochs=1))
+    assert moved.backbone.graph_id != found.backbone.graph_id
+
+
 def test_nothing_to_learn_from_is_said(method, material):
     _, fit, config = method
     with pytest.raises(DataError, match="learn from"):
