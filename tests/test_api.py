@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import headstart as hs
 from headstart.errors import BackboneError, ConfigError, DataError, HeadstartError
 from tests_support import COLOURS, paint
+
+PLUGIN = Path(__file__).parent / "plugin"
 
 WORDS = {"good": "lovely great happy", "bad": "awful broken sad"}
 ROWS = [(f"{WORDS[label]} {i}", label) for i in range(30) for label in WORDS]
@@ -207,8 +210,6 @@ def test_fitting_loads_no_torch(photos, tmp_path):
         assert not loaded, loaded
         """
     )
-    from conftest import PLUGIN
-
     done = subprocess.run(
         [sys.executable, "-c", code, str(photos), str(PLUGIN)], capture_output=True, text=True
     )
