@@ -309,10 +309,11 @@ def test_a_smaller_student_comes_close_and_ships_what_it_says(taught):
         "student": (found.held_out.argmax(1) == truth).mean(),
         "first epoch": found.history[0].score,
     }
-    assert right["teacher"] == 1.0
+    assert right["teacher"] > 0.9
     assert right["student"] >= 0.9 * right["teacher"]
     assert right["student"] > right["first epoch"]
-    assert found.chosen["teacher_score"] == pytest.approx(1.0)
+    meant = score_of(answers(teacher, head, held), truth)
+    assert found.chosen["teacher_score"] == pytest.approx(meant)
     assert found.chosen["spare"] == len(taught.spare)
     assert 0 < found.chosen["cost"] < 1
     assert found.chosen["stopped"] == "done"
