@@ -341,6 +341,31 @@ def test_a_recurrence_stays_in_float32(op, direction, extra, given) -> None:
         np.testing.assert_allclose(short[name], want, atol=0.1)
 
 
+def test_a_clip_has_the_derivative_of_a_clip() -> None:
+    x = torch.tensor([-1.0, 0.5, 3.0, 5.9, 7.0], requires_grad=True)
+    OPERATORS["Clip"].run(x, 0.0, 6.0).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 1, 1, 1, 0]
+    assert OPERATORS["Clip"].run(torch.tensor([-3, 9]), 0, 6).tolist() == [0, 6]
+
+
+@pytest.mark.parametrize(("group", "exact"), [(1, False), (4, True)])
+def test_convolutions_by_groups_stay_in_float32_on_a_processor(group, exact) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 9, 9, requires_grad=True)
+    weight = torch.randn(8, 4 // group, 3, 3, requires_grad=True)
+    bias = torch.randn(8)
+    expected = torch.conv2d(x, weight, bias, groups=group)
+    wanted = torch.autograd.grad(expected.square().sum(), (x, weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = OPERATORS["Conv"].run(x, weight, bias, group=group)
+    got = torch.autograd.grad(found.float().square().sum(), (x, weight))
+    assert found.dtype == (torch.float32 if exact else torch.bfloat16)
+    assert torch.equal(found, expected) == exact
+    for one, other in zip(got, wanted):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.05 * other.abs().max().item())
+
+
 def test_an_empty_sequence_gives_nothing() -> None:
     for op in GATES:
         graph, feeds = recurrence(op, "bidirectional", {}, "bl", True)

@@ -59,7 +59,11 @@ class Plain:
         wide = [p for p in module.parameters() if p.ndim > 1]
         flat = [p for p in module.parameters() if p.ndim == 1]
         parts = [{"params": wide}, {"params": flat, "weight_decay": 0.0}]
-        more: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+        more: dict[str, Any] = {
+            "lr": settings.lr,
+            "weight_decay": settings.weight_decay,
+            "fused": True,
+        }
         kind: Any = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         if settings.optimiser == "sgd":
             more["momentum"] = settings.momentum

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.compute import generator
 from headstart.train import common, preparing
 from headstart.train.material import Material
+from headstart.train.memory import freed_memory_kept
 
 _FEW, _MORE = 8, 24  # rows: the difference in time is that of the rows alone
 _STEPS = 2  # after one to warm up
@@ -61,7 +62,8 @@ def measured(material: Material, config: common.Common) -> Cost:
         # two views more, and the larger picture that crops are taken from
         view = max(time.perf_counter() - began - second, 0.0) / (2 * len(some))
     views = config.views if ready.below else 1
-    back, forth = _step(ready, min(config.batch, len(some)))
+    with freed_memory_kept():
+        back, forth = _step(ready, min(config.batch, len(some)))
     held = len(material.held)
     return Cost(
         prepare=max(first - len(few) * each, 0.0) + n * (each + (views - 1) * view),
@@ -78,7 +80,7 @@ def _part(material: Material, rows: np.ndarray) -> Material:
 
 
 def _step(ready: preparing.Ready, batch: int) -> tuple[float, float]:
-    """Seconds a row of one step forth and back, and of one forth.
+    """Seconds a row of one step forth and back, and of one forth, in the quicker kind of numbers.
 
     Texts of about one length pass together in a training, so what these few are padded with does not count.
     """
@@ -88,11 +90,14 @@ def _step(ready: preparing.Ready, batch: int) -> tuple[float, float]:
     full = 1.0 if lengths is None else float(lengths[rows].mean() / lengths[rows].max())
     inputs, targets = ready.source.batch(rows, 0, 0, train=True)
     took: list[tuple[float, float]] = []
-    for _ in range(1 + _STEPS):
-        began = time.perf_counter()
-        logits = ready.module(*inputs)
-        forth = time.perf_counter() - began
-        torch.nn.functional.cross_entropy(logits, targets).backward()
-        took.append((time.perf_counter() - began, forth))
-    back, forth = (full * one / batch for one in min(took[1:]))
+    for short in (False, True):
+        for step in range(1 + _STEPS):
+            began = time.perf_counter()
+            with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=short):
+                logits = ready.module(*inputs)
+            forth = time.perf_counter() - began
+            torch.nn.functional.cross_entropy(logits.float(), targets).backward()
+            if step:
+                took.append((time.perf_counter() - began, forth))
+    back, forth = (full * one / batch for one in min(took))
     return back, forth

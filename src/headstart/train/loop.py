@@ -25,6 +25,7 @@ from headstart.train.checkpoint import Keeper, identity, shared
 from headstart.train.course import Course, State
 from headstart.train.interrupt import deferred
 from headstart.train.lock import only_one
+from headstart.train.memory import freed_memory_kept
 from headstart.train.settings import Group, Job, Loss, Score, Settings, Source, Trained
 from headstart.train.weights import Weights, borrowed
 from headstart.types import Epoch
@@ -63,7 +64,7 @@ def train(
     began, team = time.monotonic(), multi.team(module)
     folder, progress = (None, None) if team.rank else (folder, progress)
     job = Job(module, source, learn, held, classes, groups, loss, score, settings, lengths, team)
-    with only_one(folder), borrowed(module, settings.channels_last):
+    with only_one(folder), freed_memory_kept(), borrowed(module, settings.channels_last):
         weights, keeper = Weights(job), Keeper(folder, identity(job) if folder else "", began)
         course, note = keeper.load(weights)
         course = shared(team, course, weights) or _begun(job, weights, keeper, note)
