@@ -91,10 +91,10 @@ def test_it_compiles_on_a_processor_only_with_a_compiler_and_time(
 ) -> None:
     compiling = plans._compiling
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    assert compiling(Settings(budget=601), "cpu")
-    assert not compiling(Settings(budget=599), "cpu")
+    assert compiling(Settings(budget=1801), "cpu")
+    assert not compiling(Settings(budget=1799), "cpu")
     assert not compiling(Settings(), "cpu")
-    assert not compiling(Settings(budget=601, compile="off"), "cpu")
+    assert not compiling(Settings(budget=1801, compile="off"), "cpu")
     assert compiling(replace(Settings(), compile="on"), "cpu")
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert not compiling(Settings(budget=601), "cpu")
+    assert not compiling(Settings(budget=1801), "cpu")
