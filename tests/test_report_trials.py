@@ -19,10 +19,10 @@ from headstart.errors import BundleError
 from headstart.evaluation.guard import Entry, guard
 from headstart.report import card, notebook, page, plots, terminal
 from headstart.report.content import Report
-from headstart.report.kept_trials import best, brief, thinned, trials_from
+from headstart.report.kept_trials import brief, thinned, trials_from, used
 from headstart.report.overheard import chinese
 from headstart.report.trials_terminal import table
-from headstart.report.trials_view import tried
+from headstart.report.trials_view import _course, tried
 from headstart.report.trials_words import called, compared_with, decided, number, remark, times, why
 from headstart.report.words import Words, columns
 from headstart.runtime.reader import open_bundle
@@ -164,18 +164,21 @@ def test_damaged_trials_are_a_mistake_of_the_caller(damage):
         Report.from_json(data)
 
 
-@given(st.integers(1, 700), st.integers(0, 700), st.integers(3, 60))
-@example(201, 77, 200)
-def test_of_long_trainings_some_epochs_stay_with_the_best_and_the_last(n, place, most):
+@given(st.integers(1, 700), st.integers(0, 700), st.integers(3, 60), st.integers(0, 700))
+@example(201, 77, 200, 0)
+def test_of_long_trainings_some_epochs_stay_with_the_used_and_the_last(n, place, most, chosen):
+    chosen = min(chosen, n)
     history = tuple(
         Epoch(i, 1.0, 1.0, 0.5, 1e-3, float(i), i in (0, min(place, n - 1))) for i in range(n)
     )
-    trials = among(dataclasses.replace(rival(), history=history))
-    kept = thinned(trials, most).tried[1].history
+    one = dataclasses.replace(rival(), history=history, chosen={"best": chosen} if chosen else {})
+    thin = thinned(among(one), most).tried[1]
+    kept = thin.history
     assert len(kept) <= most
     assert (len(kept) == n) == (n <= most)
     assert list(kept) == sorted(set(kept), key=lambda one: one.epoch)
-    assert best(kept) == best(history)
+    assert used(thin) == used(one)
+    assert used(one).epoch == (chosen - 1 if chosen else min(place, n - 1))
     assert kept[-1] == history[-1]
 
 
@@ -593,6 +596,17 @@ def test_the_course_marks_the_best_epoch():
         assert dots[-1] == pytest.approx(dots[at], abs=0.01)
         assert "epoch 1:" in drawn
     assert min(y for _, y in places(score, "dot", "cx", "cy")) >= 0
+
+
+def test_the_course_of_a_training_whose_last_epoch_is_used_says_so():
+    history = rt.history(8, best=3, seconds=80.0)
+    one = dataclasses.replace(rival(), history=history, chosen={"best": 8, "epochs": 8})
+    for w, told in ((EN, "The large dot is the last epoch, which is used."), (ZH, "最后一轮")):
+        course = _course(one, w)
+        assert told in course.caption
+        for drawn in course.figures:
+            dots = places(drawn, "dot", "cx", "cy")
+            assert dots[-1] == pytest.approx(dots[7], abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,10 @@ def test_where_the_last_epoch_is_kept_the_held_out_rows_choose_nothing() -> None
     assert (trained.best, trained.stopped, len(trained.history)) == (39, "done", 40)
     assert same(module, plain.module)
     assert [e.held_loss for e in trained.history] == pytest.approx(plain.losses, abs=1e-6)
+    scores = [e.score for e in trained.history]
+    marked = [i for i, e in enumerate(trained.history) if e.best]
+    assert marked == [i for i, score in enumerate(scores) if score > max([0.0, *scores[:i]])]
+    assert 0 < len(marked) < 39
     with torch.no_grad():
         logits = module(torch.from_numpy(X[ROWS:])).numpy()
     np.testing.assert_allclose(logits, trained.held_out, atol=1e-6)

@@ -249,8 +249,8 @@ class Epoch:
         score: score on the held-out rows; None without any, or where it is not finite.
         lr: learning rate of the last step, of a group with factor 1.
         seconds: since the start of the training, interrupted time not counted.
-        best: its weights replaced those kept before: no epoch before it had a lower held-out loss, or the
-            last epoch is to be kept.
+        best: none before it was as good: by held-out loss, or by score where the last epoch is kept
+            whatever the others say.
     """
 
     epoch: int

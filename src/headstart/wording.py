@@ -42,7 +42,7 @@ def epoch_line(method: str, epoch: Epoch, of: int, left: float) -> str:
     Args:
         method: that trains.
         epoch: what it came to: the loss is that on held-out rows where there are any, the score is in
-            percent, and ★ marks the epoch whose weights would be kept.
+            percent, and ★ marks what is better than all before.
         of: epochs that are planned.
         left: seconds that are expected; 0: the end.
     """

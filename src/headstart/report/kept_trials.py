@@ -28,7 +28,7 @@ def trials_from(data: Mapping[str, Any]) -> Trials:
 
 
 def thinned(trials: Trials, most: int = 200) -> Trials:
-    """The same with at most so many epochs of each training, drawn evenly; the best ones stay.
+    """The same with at most so many epochs of each training, drawn evenly; those that are used stay.
 
     Args:
         trials: what was tried.
@@ -37,24 +37,27 @@ def thinned(trials: Trials, most: int = 200) -> Trials:
     return replace(
         trials,
         tried=tuple(
-            replace(one, history=_some(one.history, most)) if len(one.history) > most else one
+            replace(one, history=_some(one, most)) if len(one.history) > most else one
             for one in trials.tried
         ),
     )
 
 
-def best(history: tuple[Epoch, ...]) -> Epoch | None:
-    """The epoch whose weights are used: the last one that nothing before it beats; None without any."""
-    return next((epoch for epoch in reversed(history) if epoch.best), None)
+def used(one: Trial) -> Epoch | None:
+    """The epoch whose weights are used; None without any."""
+    number = one.chosen.get("best")
+    if isinstance(number, int) and number > 0:
+        return next((epoch for epoch in one.history if epoch.epoch == number - 1), None)
+    return next((epoch for epoch in reversed(one.history) if epoch.best), None)
 
 
-def _some(history: tuple[Epoch, ...], most: int) -> tuple[Epoch, ...]:
-    last = len(history) - 1
+def _some(one: Trial, most: int) -> tuple[Epoch, ...]:
+    last = len(one.history) - 1
     places = {round(i * last / (most - 2)) for i in range(most - 1)}
-    chosen = best(history)
+    chosen = used(one)
     if chosen is not None:
-        places.add(history.index(chosen))
-    return tuple(history[place] for place in sorted(places))
+        places.add(one.history.index(chosen))
+    return tuple(one.history[place] for place in sorted(places))
 
 
 def _trial(data: Mapping[str, Any]) -> Trial:

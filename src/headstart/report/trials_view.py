@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from headstart.report import plots
-from headstart.report.kept_trials import best
+from headstart.report.kept_trials import used
 from headstart.report.trials_words import (
     called,
     chance,
@@ -29,7 +29,6 @@ from headstart.report.trials_words import (
 )
 from headstart.report.words import Words, clip, points
 from headstart.scores import Evaluation, Metric, Trial, Trials
-from headstart.types import Epoch
 
 _NOTHING = Markup("")
 _EACH = 40  # epochs whose dots can be told apart
@@ -83,7 +82,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Course:
-    """How one training went: its name, plots by epoch, and which epoch is the best."""
+    """How one training went: its name, plots by epoch, and which epoch is used."""
 
     name: str
     figures: tuple[Markup, ...]
@@ -218,22 +217,23 @@ def _course(one: Trial, w: Words) -> Course | None:
     word = heading(one.method, w)
     losses = [(e.epoch + 1, e.held_loss) for e in one.history if e.held_loss is not None]
     scores = [(e.epoch + 1, e.score) for e in one.history if e.score is not None]
-    used = best(one.history)
+    kept = used(one)
     share = all(0 <= value <= 1 for _, value in scores)
     drawn = []
     if losses:
         y = plots.numbers([value for _, value in losses], w("course.loss"))
-        at = used.held_loss if used else None
-        drawn.append(_drawn(word, losses, y, one.history, at, w))
+        drawn.append(_drawn(word, losses, y, one, kept.held_loss if kept else None, w))
     if scores:
         of = w("course.score.percent" if share else "course.score")
         values = [value for _, value in scores]
         y = plots.shares(values, of) if share else plots.numbers(values, of)
-        drawn.append(_drawn(word, scores, y, one.history, used.score if used else None, w))
+        drawn.append(_drawn(word, scores, y, one, kept.score if kept else None, w))
     if not drawn:
         return None
     n = one.history[-1].epoch + 1
-    told = w("course.best", best=used.epoch + 1, n=n) if used and losses else w("course.last")
+    told = w("course.last")
+    if kept is not None and kept.epoch + 1 < n:
+        told = w("course.best", best=kept.epoch + 1, n=n)
     return Course(word, tuple(drawn), told)
 
 
@@ -241,14 +241,14 @@ def _drawn(
     word: str,
     places: Sequence[tuple[int, float]],
     y: plots.Axis,
-    history: Sequence[Epoch],
+    one: Trial,
     at: float | None,
     w: Words,
 ) -> Markup:
-    """One value by epoch, the best epoch marked."""
-    x = plots.counts(history[-1].epoch + 1, w("course.epochs"))
-    used = best(tuple(history))
-    here = (math.nan, math.nan) if used is None or at is None else (used.epoch + 1.0, at)
+    """One value by epoch, the epoch that is used marked."""
+    x = plots.counts(one.history[-1].epoch + 1, w("course.epochs"))
+    kept = used(one)
+    here = (math.nan, math.nan) if kept is None or at is None else (kept.epoch + 1.0, at)
     marks = [plots.drop("drop", x, y, here), plots.curve("curve", x, y, places)]
     if len(places) <= _EACH:
         marks += [plots.dot("dot", x, y, point, 2.5) for point in places]

@@ -157,12 +157,13 @@ def after_epoch(
     """
     lowest = state.history[state.best].held_loss if state.best >= 0 else None
     nothing_better = judged.loss is None or lowest is None or judged.loss < lowest
-    better = settings.select == "last" or nothing_better
+    last = settings.select == "last"
     entry = Epoch(
         epoch=state.epoch, train_loss=state.loss_sum / state.seen, held_loss=judged.loss,
-        score=judged.score, lr=state.lr, seconds=seconds, best=better,
+        score=judged.score, lr=state.lr, seconds=seconds,
+        best=_leads(state, judged.score) if last else nothing_better,
     )  # fmt: skip
-    best = state.epoch if better else state.best
+    best = state.epoch if last or nothing_better else state.best
     stopped = ""
     if state.step >= state.plan.steps:
         stopped = "done"
@@ -174,6 +175,11 @@ def after_epoch(
         in_pieces(state, judged.accumulate), epoch=state.epoch + 1, done=0, loss_sum=0.0, seen=0,
         history=(*state.history, entry), best=best, seconds=seconds, stopped=stopped,
     )  # fmt: skip
+
+
+def _leads(state: State, score: float | None) -> bool:
+    """Whether a score is higher than that of all epochs before."""
+    return score is not None and all(score > (one.score or 0.0) for one in state.history)
 
 
 def ended(course: Course, team: Team) -> Trained:

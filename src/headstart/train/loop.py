@@ -141,7 +141,7 @@ def _advance(
         why = f"the held-out loss rose from {state.first:.3g} to {judged.loss:.3g}"
         return _back(weights, course, state, why)
     after = courses.after_epoch(state, judged, keeper.seconds(), settings, late)
-    best = served | {"held_out": judged.logits} if after.history[-1].best else course.best
+    best = served | {"held_out": judged.logits} if after.best == state.epoch else course.best
     return Course(after, weights.snapshot(), best)
 
 
