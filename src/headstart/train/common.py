@@ -77,5 +77,12 @@ class Common:
         ),
     )
     views: int = field(default=5, metadata=VIEWS)
+    norms: str = field(
+        default="auto",
+        metadata=note(
+            "batch norms that are folded into convolutions are put back while these are tuned",
+            choices=("auto", "off"),
+        ),
+    )
     patience: int = field(default=3, metadata=PATIENCE)
     select: str = field(default="best", metadata=SELECT)

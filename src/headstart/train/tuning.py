@@ -45,6 +45,7 @@ def tune(
     lr: float,
     groups: Callable[[Tuned, Layers], list[Group]],
     *,
+    normed: float = 0.0,
     weight_decay: float = 0.0,
     merge: Callable[[Tuned], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -58,6 +59,7 @@ def tune(
         config: the method's settings.
         lr: learning rate where they leave it open.
         groups: which parameters change, and how; it may put others in their place first.
+        normed: learning rate of a network whose folded batch norms are put back; 0: `lr`.
         weight_decay: of the parameters whose group wants it.
         merge: called after the training, to put the module's own parameters back.
         say: told what takes a while, and what was noticed.
@@ -72,14 +74,20 @@ def tune(
         BackboneError: the backbone's graph cannot be trained.
         ConfigError: CutMix is wanted of activations that are no map.
     """
+    from headstart.train import norms
     from headstart.train.trainable import with_weights
 
     started = time.perf_counter()
     learn = to_learn(material)
     ready = prepared(material, config, say)
+    changing = groups(ready.module, ready.layers)
+    back = None
+    if config.norms == "auto":
+        back = norms.put_back(ready.module, ready.whole, changing, ready.source, learn)
+    if back:
+        changing, lr = back.groups(changing), normed or lr
     spent = time.perf_counter() - started
     settings = settings_of(material, config, lr, weight_decay, spent)
-    changing = groups(ready.module, ready.layers)
     trained = run(
         ready.module,
         ready.source,
@@ -91,6 +99,10 @@ def tune(
         settings=settings,
         progress=progress,
     )
+    if back and trained.history:
+        back.fold()
+    elif back:
+        back.remove()
     if merge:
         merge(ready.module)
     for sentence in trained.notes:
