@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
 
-_RATES: dict[Modality, float] = {"image": 2e-3, "text": 1e-3}
+_RATES: dict[Modality, float] = {"image": 4e-4, "text": 1e-3}
 
 
 @dataclass(frozen=True)
