@@ -167,6 +167,39 @@ def test_one_that_cannot_be_made_is_told_and_the_next_one_tried():
         climb(ground(), [broken], asked=True)
 
 
+def test_further_rows_are_held_out_where_the_time_allows():
+    """A training takes 120 s: two and a third of them fit in 0.8 of what is left, three and a third do not."""
+    rungs = [Rung("one", Settings(depth=0.1, right=0.95)), Rung("two", Settings(depth=0.1))]
+    found = climb(ground(until=CLOCK.now + 450), rungs)
+    held = [len(material.held) for material, _ in CALLS]
+    assert (held[0] >= 99, held[1] >= 99) == (True, True)
+    assert held[2:4] == held[:2], "what comes later answers the same rows"
+    assert found.trials.rows == held[0] + held[1]
+    assert [one.score is not None for one in found.trials.tried] == [True] * 3
+    assert len(np.unique(np.concatenate([CALLS[0][0].held, CALLS[1][0].held]))) == sum(held[:2])
+    CALLS.clear()
+    climb(ground(until=CLOCK.now + 100_000), rungs[:1])
+    assert sum(len(material.held) for material, _ in CALLS) == N, "up to 400 rows"
+    CALLS.clear()
+    climb(ground(), rungs[:1])
+    assert [len(material.held) for material, _ in CALLS] == [FOLD, 0], (
+        "without a budget as few as do"
+    )
+
+
+def test_a_fit_that_was_cut_off_holds_out_what_it_had_held_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
+    rung = Rung("one", Settings(depth=0.1, right=0.95))
+    climb(ground(until=CLOCK.now + 450, identity="abc"), [rung])
+    for material, _ in CALLS[:2]:
+        (material.folder / "state").mkdir(parents=True)
+        (material.folder / "state" / "state.json").write_text("{}")
+    before = [material.held.tolist() for material, _ in CALLS[:2]]
+    CALLS.clear()
+    climb(ground(until=CLOCK.now + 100_000, identity="abc"), [rung])
+    assert [material.held.tolist() for material, _ in CALLS[:-1]] == before
+
+
 def test_few_rows_are_held_out_in_turn():
     folds = np.where(np.arange(N) < 80, np.arange(N) % 4, -1)
     found = climb(ground(folds=folds), [Rung("one", Settings(right=0.95))])
@@ -224,7 +257,8 @@ def test_the_budget_leaves_time_to_learn_from_all_rows():
 def test_a_second_rung_leaves_the_first_one_its_time():
     """After 100 s of the first, 32.5 s are kept for it to learn from all rows."""
     start = CLOCK.now
-    better = [Rung(name, Settings(depth=0.1, right=0.95, seconds=100.0)) for name in ("one", "two")]
+    config = Settings(depth=0.1, right=0.95, seconds=100.0, epochs=40)
+    better = [Rung(name, config) for name in ("one", "two")]
     climb(ground(until=start + 600), better)
     (first, _), (second, _), (final, _) = CALLS
     assert first.budget == pytest.approx(0.97 * 590 / 1.325)

@@ -22,10 +22,10 @@ from headstart.compute import cache_dir, generator
 from headstart.errors import BackboneError, DataError
 from headstart.evaluation.guard import Entry, guard
 from headstart.hashing import hash_json, hash_parts
-from headstart.ladder import Climbed, Ground, Rung, Watch, held_out_parts
+from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, held_out_parts
 from headstart.methods import TUNING
 from headstart.scores import Trial, Trials
-from headstart.train.costs import measured
+from headstart.train.costs import Cost, measured
 from headstart.train.material import Material
 from headstart.types import Candidate, Epoch, Head
 
@@ -34,6 +34,7 @@ _AGAIN = 1.3  # a training on all rows takes so many times the one on four fifth
 _FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
 _SLOWER = 0.25  # of the learning rate, then
 _SPARE = 0.97  # of the time left is planned with
+_JUDGING = 0.8  # of the time left may go into holding out further rows
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
 
@@ -101,8 +102,12 @@ class _Climb:
 
     def __init__(self, ground: Ground, watch: Watch, asked: bool) -> None:
         self.ground, self.watch, self.asked = ground, watch, asked
-        self.parts = held_out_parts(ground.folds, ground.probe.held_out_rows)
-        self.heads = [ground.solve(_others(len(ground.codes), part)) for part in self.parts]
+        self.parts: list[np.ndarray] = []
+        self.heads: list[Head] = []  # the probe's from the other rows
+        for part in held_out_parts(ground.folds, ground.probe.held_out_rows):
+            self._hold_out(part)
+        wide = held_out_parts(ground.folds, ground.probe.held_out_rows, WIDE)
+        self.further = wide[len(self.parts) :]
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
         self.given = [one for one in (ground.backbone, ground.student) if one]
@@ -112,17 +117,16 @@ class _Climb:
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
-        ground, rows = self.ground, np.concatenate(self.parts)
-        tried = []
+        ground, tried = self.ground, list[_Tried]()
         for rung in rungs:
             tried.append(self._try(rung))
-            found = self._guarded(tried, rows)
+            found = self._guarded(tried)
             leads = next((one for one in tried if one.rung.method == found.kept), None)
             self.reserved = self._all_rows(leads) if leads else 0.0
         for one in tried:
             if one.note:
                 self.watch.say(f"{one.rung.method}: {one.note}")
-        trials = _told(self._guarded(tried, rows), tried, ground.probe, self.asked)
+        trials = _told(self._guarded(tried), tried, ground.probe, self.asked)
         chosen = next((one for one in tried if one.rung.method == trials.kept), None)
         if chosen is None or chosen.candidate is None:
             return Climbed(ground.probe, trials, folders=tuple(self.folders))
@@ -130,9 +134,13 @@ class _Climb:
         judged = chosen.candidate.features
         return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
 
-    def _guarded(self, tried: Sequence[_Tried], rows: np.ndarray) -> Trials:
+    def _hold_out(self, part: np.ndarray) -> None:
+        self.parts.append(part)
+        self.heads.append(self.ground.solve(_others(len(self.ground.codes), part)))
+
+    def _guarded(self, tried: Sequence[_Tried]) -> Trials:
         """What the guard says of the probe and what was tried so far."""
-        probe = self.ground.probe
+        probe, rows = self.ground.probe, np.concatenate(self.parts)
         entries = [Entry("probe", _of_probe(probe, rows), probe.seconds)]
         entries += [
             Entry(one.rung.method, one.candidate.held_out, one.seconds)
@@ -170,25 +178,40 @@ class _Climb:
 
     def _fitting(self, rung: Rung) -> tuple[Rung, str]:
         """The rung with as much of the backbone as fits the time left, or why nothing does."""
-        ground, part = self.ground, self.parts[0]
+        ground = self.ground
         if ground.until is None or rung.fixed:
             return rung, ""  # a training plans its epochs itself
         shares = (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
-            if _begun(_folder(ground, replace(rung, config=config), part)):
-                return replace(rung, config=config), ""  # a fit that was cut off goes on
-        cost = measured(self._material(ground, part, self.heads[0], 0.0, None), rung.config)
+            begun = replace(rung, config=config)
+            if _begun(_folder(ground, begun, self.parts[0])):  # a fit that was cut off goes on
+                while self.further and _begun(_folder(ground, begun, self.further[0])):
+                    self._hold_out(self.further.pop(0))
+                self.further = []
+                return begun, ""
+        first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
+        cost = measured(first, rung.config)
         self.answer = cost.answer
         left = self._left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(rung, 0)
         for config, share in zip(ways, shares):
             if cost.prepare + epochs * cost.at(share).epoch <= left:
+                self._widen(rung, cost.at(share), left)
                 return replace(rung, config=config), ""
         return rung, (
             f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
             f" {max(left, 0):.0f} s left"
         )
+
+    def _widen(self, rung: Rung, cost: Cost, left: float) -> None:
+        """Hold out further rows where all of a training fits so often: the first rung decides for all."""
+        while self.further:
+            epochs = rung.config.epochs * (1 + self._trainings(rung, 0))
+            if cost.prepare + epochs * cost.epoch > _JUDGING * left:
+                break
+            self._hold_out(self.further.pop(0))
+        self.further = []
 
     def _over_parts(self, rung: Rung) -> Candidate:
         """The last part's candidate, with the held-out logits of all parts in their order."""
