@@ -507,7 +507,7 @@ def test_bfloat16_comes_close_to_float32() -> None:
 def test_a_module_that_cannot_be_compiled_is_run_as_it_is(
     settings: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(module: nn.Module) -> Any:
+    def broken(module: nn.Module, **how: Any) -> Any:
         def forward(*inputs: Tensor) -> Tensor:
             raise RuntimeError("backend failed")
 
@@ -524,7 +524,7 @@ def test_a_module_that_cannot_be_compiled_is_run_as_it_is(
 def test_a_compiled_module_is_used_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def compiled(module: nn.Module) -> Any:
+    def compiled(module: nn.Module, *, dynamic: bool) -> Any:
         def forward(*inputs: Tensor) -> Any:
             calls.append(len(inputs[0]))
             return module(*inputs)

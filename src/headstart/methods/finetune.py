@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headstart.train.tuned import Tuned
 
 # measured on held-out training rows of trashnet and financial_phrasebank
-_RATES: dict[Modality, float] = {"image": 2e-4, "text": 2e-4}
+_RATES: dict[Modality, float] = {"image": 2e-4, "text": 1e-4}
 _NORMED = 5e-4  # where folded batch norms are put back
 _HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
 _EPOCHS: dict[Modality, int] = {"image": 12, "text": 4}
