@@ -327,6 +327,11 @@ def test_which_methods_suit_the_data():
     known = {"finetune": Settings(), "contrastive": Settings(), "lora": Settings()}
     assert [one.method for one in rungs(24, 3, known)] == ["contrastive", "finetune"]
     assert [one.method for one in rungs(3000, 3, known)] == ["finetune", "lora"]
+    assert [one.method for one in rungs(3000, 3, known, modality="image")] == ["finetune"]
+    assert [one.method for one in rungs(24, 3, known, modality="image")] == [
+        "contrastive",
+        "finetune",
+    ]
     (one,) = rungs(24, 3, known, names=["lora"])
     assert (one.method, one.fixed) == ("lora", True)
 

@@ -288,7 +288,8 @@ class Learning:
             )
             return ()
         known = {name: self._settled(name) for name in TUNING.names()}
-        return ladder.rungs(n, k, known, names=[self.name] if self.name else [])
+        names = [self.name] if self.name else []
+        return ladder.rungs(n, k, known, modality=self.backbone.modality, names=names)
 
     def _settled(self, name: str) -> Common:
         """The settings of a method, with what it chooses for inputs of this kind."""
