@@ -111,9 +111,8 @@ def _sum(*values: Tensor) -> Tensor:
 @operator("Clip", plain=(1, 2))
 def _clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if isinstance(min, float) and isinstance(max, float) and x.dtype.is_floating_point:
-        return functional.hardtanh(
-            x, min, max
-        )  # the same, and its derivative is one pass, not four
+        # the same, and its derivative is one pass, not four
+        return functional.hardtanh(x, min, max)
     return x if min is None and max is None else torch.clamp(x, min, max)
 
 
