@@ -697,3 +697,21 @@ def test_a_kept_method_is_described(method):
     assert "as the held-out loss no longer fell" in text
     assert NAMES[method][0] in card.model_card(report)
     assert NAMES[method][1] in terminal.summary(report, "zh")
+
+
+def test_that_what_ships_is_a_mean_is_told():
+    found = rt.won()
+    several = dataclasses.replace(
+        found,
+        tried=tuple(
+            dataclasses.replace(one, chosen={**one.chosen, "trainings": 3})
+            if one.method == found.kept
+            else one
+            for one in found.tried
+        ),
+    )
+    assert "the mean of those of 3 such trainings" in why(several, EN)[-1]
+    assert "3 次" in why(several, ZH)[-1]
+    assert len(why(several, EN)) == len(why(found, EN)) + 1
+    kept = trials_from(json.loads(json.dumps(several.to_json())))
+    assert why(kept, EN) == why(several, EN)

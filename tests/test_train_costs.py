@@ -45,3 +45,17 @@ def test_padding_of_the_sample_does_not_count(monkeypatch, lengths, share):
 def test_less_of_the_backbone_makes_epochs_cheaper_and_nothing_else():
     cost = Cost(prepare=10.0, epoch=40.0, answer=0.1)
     assert cost.at(0.25) == Cost(10.0, 10.0, 0.1)
+
+
+class Picky(torch.nn.Linear):
+    """Runs in float32 only."""
+
+    def forward(self, x):
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("not implemented for 'BFloat16'")
+        return super().forward(x)
+
+
+def test_a_network_that_cannot_run_in_short_numbers_has_a_cost():
+    back, forth = costs._step(Ready(Source(None), Picky(3, 2)), 4)
+    assert 0 < forth < back

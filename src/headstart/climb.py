@@ -12,7 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +24,21 @@ from headstart.evaluation.guard import Entry, guard
 from headstart.hashing import hash_json, hash_parts
 from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, held_out_parts
 from headstart.methods import TUNING
-from headstart.scores import Trial, Trials
+from headstart.scores import Trials
 from headstart.train.costs import Cost, measured
 from headstart.train.material import Material
+from headstart.train.soup import mean_of
+from headstart.tried import Tried, joined, told_of, with_trainings
 from headstart.types import Candidate, Epoch, Head
 
 _EPOCHS = 3  # that have to fit, or a method is not begun
 _AGAIN = 1.3  # a training on all rows takes so many times the one on four fifths
+_ANOTHER = 1.1  # one with other rows held out takes so many times the one before, at most
 _FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
 _SLOWER = 0.25  # of the learning rate, then
 _SPARE = 0.97  # of the time left is planned with
 _JUDGING = 0.8  # of the time left may go into holding out further rows
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
-
-
-@dataclass(frozen=True)
-class _Tried:
-    """A rung that was tried, or not.
-
-    Attributes:
-        rung: with the settings that were taken.
-        candidate: with held-out logits of the compared rows; None where it was not made.
-        seconds: what it cost.
-        note: what was noticed, or why there is none.
-    """
-
-    rung: Rung
-    candidate: Candidate | None
-    seconds: float
-    note: str = ""
 
 
 def climb(
@@ -108,6 +94,7 @@ class _Climb:
             self._hold_out(part)
         wide = held_out_parts(ground.folds, ground.probe.held_out_rows, WIDE)
         self.further = wide[len(self.parts) :]
+        self.every = held_out_parts(ground.folds, ground.probe.held_out_rows, len(ground.codes))
         self.memory: dict[str, Any] = {}  # what methods prepared for each other
         self.folders: list[Path] = []
         self.given = [one for one in (ground.backbone, ground.student) if one]
@@ -117,7 +104,7 @@ class _Climb:
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
-        ground, tried = self.ground, list[_Tried]()
+        ground, tried = self.ground, list[Tried]()
         for rung in rungs:
             tried.append(self._try(rung))
             found = self._guarded(tried)
@@ -126,11 +113,12 @@ class _Climb:
         for one in tried:
             if one.note:
                 self.watch.say(f"{one.rung.method}: {one.note}")
-        trials = _told(self._guarded(tried), tried, ground.probe, self.asked)
+        trials = told_of(self._guarded(tried), tried, ground.probe, self.asked)
         chosen = next((one for one in tried if one.rung.method == trials.kept), None)
         if chosen is None or chosen.candidate is None:
             return Climbed(ground.probe, trials, folders=tuple(self.folders))
         final = self._final(chosen, chosen.candidate)
+        trials = with_trainings(trials, final)
         judged = chosen.candidate.features
         return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
 
@@ -138,7 +126,7 @@ class _Climb:
         self.parts.append(part)
         self.heads.append(self.ground.solve(_others(len(self.ground.codes), part)))
 
-    def _guarded(self, tried: Sequence[_Tried]) -> Trials:
+    def _guarded(self, tried: Sequence[Tried]) -> Trials:
         """What the guard says of the probe and what was tried so far."""
         probe, rows = self.ground.probe, np.concatenate(self.parts)
         entries = [Entry("probe", _of_probe(probe, rows), probe.seconds)]
@@ -160,21 +148,24 @@ class _Climb:
         made = replace(made, held_out=blank, held_out_rows=None)
         return Climbed(made, None, made.features, folders=tuple(self.folders))
 
-    def _try(self, rung: Rung) -> _Tried:
+    def _try(self, rung: Rung) -> Tried:
         """One rung: measured, begun where it fits, and its answers for the held-out rows."""
-        began = time.monotonic()
+        began, made = time.monotonic(), list[Candidate]()
         try:
             rung, note = self._fitting(rung)
-            made = None if note else self._over_parts(rung)
+            made = [] if note else self._over_parts(rung)
         except (BackboneError, DataError) as error:
             if self.asked:
                 raise
-            made, note = None, error.message
-        if made is not None:
-            note = " ".join(made.notes)
-            if made.chosen.get("epochs") == 0:
-                made, note = None, note or "not one epoch fits into the time left"
-        return _Tried(rung, made, time.monotonic() - began, note)
+            note = error.message
+        seconds = time.monotonic() - began
+        if not made:
+            return Tried(rung, None, seconds, note)
+        whole = joined(made)
+        note = " ".join(whole.notes)
+        if whole.chosen.get("epochs") == 0:
+            return Tried(rung, None, seconds, note or "not one epoch fits into the time left")
+        return Tried(rung, whole, seconds, note, tuple(made))
 
     def _fitting(self, rung: Rung) -> tuple[Rung, str]:
         """The rung with as much of the backbone as fits the time left, or why nothing does."""
@@ -207,41 +198,41 @@ class _Climb:
     def _widen(self, rung: Rung, cost: Cost, left: float) -> None:
         """Hold out further rows where all of a training fits so often: the first rung decides for all."""
         while self.further:
-            epochs = rung.config.epochs * (1 + self._trainings(rung, 0))
+            trainings = len(self.parts) + 1 + (0.0 if rung.config.goes_on else _AGAIN)
+            epochs = rung.config.epochs * trainings
             if cost.prepare + epochs * cost.epoch > _JUDGING * left:
                 break
             self._hold_out(self.further.pop(0))
         self.further = []
 
-    def _over_parts(self, rung: Rung) -> Candidate:
-        """The last part's candidate, with the held-out logits of all parts in their order."""
+    def _over_parts(self, rung: Rung) -> list[Candidate]:
+        """A training for each part, whose rows it holds out."""
         made: list[Candidate] = []
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
             left = (self._left() - self.reserved) / self._trainings(rung, number)
             made.append(self._run(rung, part, head, left))
-        least = min(made, key=lambda one: one.chosen.get("epochs", 1))
-        return replace(
-            made[-1],
-            chosen=least.chosen if not least.chosen.get("epochs", 1) else made[-1].chosen,
-            held_out=np.concatenate([one.held_out for one in made]),
-            held_out_rows=np.concatenate(self.parts),
-            notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
-        )
+        return made
 
     def _trainings(self, rung: Rung, done: int) -> float:
         """How many more a rung needs; the one on all rows among them, where no time is reserved for it."""
         left = len(self.parts) - done
-        return left if self.reserved else left + _AGAIN * _share(rung, rung.config.epochs)
+        if self.reserved or (rung.config.goes_on and len(self.parts) > 1):
+            return left
+        return left + _AGAIN * _share(rung, rung.config.epochs)
 
-    def _all_rows(self, one: _Tried) -> float:
-        """Seconds to learn from all rows what was tried: as before, or some more of its epochs."""
+    def _all_rows(self, one: Tried) -> float:
+        """Seconds to learn from all rows what was tried: none for a mean, as before, or some more of its epochs."""
+        if one.rung.config.goes_on and len(self.parts) > 1:
+            return len(self.ground.codes) * self.answer
         if one.candidate is None or not one.rung.config.goes_on or not one.candidate.history:
             return _AGAIN * one.seconds / len(self.parts)
         history = one.candidate.history
         return _AGAIN * _further(len(history)) * history[-1].seconds / len(history)
 
-    def _final(self, one: _Tried, trial: Candidate) -> Candidate:
+    def _final(self, one: Tried, trial: Candidate) -> Candidate:
         """The kept method with all rows; where the time is short, as it was judged."""
+        if one.rung.config.goes_on and (mean := self._mean(one)):
+            return mean
         ground, name, left = self.ground, one.rung.method, self._left()
         if left < self._all_rows(one):
             self.watch.say(
@@ -270,6 +261,28 @@ class _Climb:
             history=trial.history,
             notes=(*trial.notes, *final.notes),
         )
+
+    def _mean(self, one: Tried) -> Candidate | None:
+        """The mean of the trainings that hold out rows in turn; of more of them than judged, where time is."""
+        ground, rung, made = self.ground, one.rung, list(one.made)
+        each = max(training.history[-1].seconds for training in made)
+        for part in self.every[len(made) :]:
+            left = self._left() - len(ground.codes) * self.answer
+            if _ANOTHER * each > left or (ground.until is None and len(made) > 1):
+                break
+            head = ground.solve(_others(len(ground.codes), part))
+            another = self._run(rung, part, head, left)
+            if not another.history:
+                break
+            made.append(another)
+        if len(made) < 2:
+            return None
+        whole = self._material(ground, np.empty(0, np.int64), ground.probe.head, 0.0, None)
+        mean = mean_of(joined(made), made, whole, rung.config)
+        if mean is None:
+            return None
+        self.watch.say(f"{rung.method}: the mean of the weights of {len(made)} trainings ships")
+        return replace(mean, chosen={**mean.chosen, "trainings": len(made)})
 
     def _run(
         self, rung: Rung, held: np.ndarray, head: Head, budget: float, ground: Ground | None = None
@@ -369,24 +382,3 @@ def _share(rung: Rung, epochs: int) -> float:
 def _begun(folder: Path | None) -> bool:
     """Whether a training was begun there and not finished with."""
     return folder is not None and (folder / "state" / "state.json").exists()
-
-
-def _told(found: Trials, tried: Sequence[_Tried], probe: Candidate, asked: bool) -> Trials:
-    """The guard's findings, with what was not tried, notes and histories."""
-    known = {one.method: one for one in found.tried}
-    told = [replace(known["probe"], chosen=dict(probe.chosen))]
-    for one in tried:
-        trial = known.get(one.rung.method) if one.candidate is not None else None
-        trial = trial or Trial(one.rung.method, one.seconds)
-        made = one.candidate
-        told.append(
-            replace(
-                trial,
-                note=one.note,
-                chosen=dict(made.chosen) if made else {},
-                history=made.history if made else (),
-            )
-        )
-    wished = [one.rung.method for one in tried if one.candidate and asked]
-    kept = wished[0] if wished else found.kept
-    return replace(found, tried=tuple(told), kept=kept, asked=kept != found.kept)

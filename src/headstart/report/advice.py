@@ -170,7 +170,7 @@ def _half(report: Report, trials: Trials) -> bool:
     if judged is None or judged is trials.tried[0]:
         return False
     best, epochs = judged.chosen.get("best"), judged.chosen.get("epochs")
-    if not isinstance(best, int) or not isinstance(epochs, int):
+    if not isinstance(best, int) or not isinstance(epochs, int) or report.chosen.get("trainings"):
         return False
     return 0 < best < epochs == report.chosen.get("epochs")
 

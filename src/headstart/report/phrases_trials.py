@@ -119,6 +119,10 @@ TRIALS: dict[str, tuple[str, str]] = {
     "tried.why.asked": (
         "Left to choose, the simplest one would have been kept: no other leads by more than chance explains.",
         "若自动选择，则会保留最简单的方法：没有其他方法的领先超出偶然误差。"),
+    "tried.why.mean": (
+        "What ships is one network whose weights are the mean of those of {n:,} such trainings, each with other "
+        "rows held out: together they have seen all rows.",
+        "最终模型是一个网络，其权重是 {n:,} 次这样的训练所得权重的平均；每次训练预留不同的数据，合起来学过全部数据。"),
     # how it was compared
     "tried.rows": ("Compared on", "比较所用数据"),
     "tried.rows.value": (

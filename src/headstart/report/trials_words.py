@@ -171,10 +171,10 @@ def why(trials: Trials, w: Words) -> list[str]:
     if winner is first and any(one.lead is not None for one in trials.tried[1:]):
         return [w("tried.why.first")]
     if trials.asked:
-        return [w("tried.why.asked")]
+        return [w("tried.why.asked"), *_mean(winner, w)]
     if winner is None or not winner.beyond:
         return []
-    told = []
+    told = list[str]()
     leading = [one for one in trials.tried if one.beyond and one.lead is not None]
     best = max(leading, key=_lead, default=winner)
     if best is not winner and best.seconds > winner.seconds:
@@ -182,7 +182,13 @@ def why(trials: Trials, w: Words) -> list[str]:
     elif best is winner and len(leading) > 1:
         told.append(w("tried.leads", n=len(leading)))
     reason = "tried.why.surer" if surer(winner, trials) else "tried.why.lead"
-    return [*told, w(reason, first=the(first.method, w))]
+    return [*told, w(reason, first=the(first.method, w)), *_mean(winner, w)]
+
+
+def _mean(winner: Trial | None, w: Words) -> list[str]:
+    """That several trainings are in what ships, where they are."""
+    n = winner.chosen.get("trainings") if winner else None
+    return [w("tried.why.mean", n=n)] if isinstance(n, int) and n > 1 else []
 
 
 def _lead(one: Trial) -> float:

@@ -1,0 +1,101 @@
+"""One network of several that began at the same weights and learned from different rows: the mean of their weights.
+
+Fine-tuned networks that begin at one place mostly stay in one basin of the loss, and their mean answers better
+than each of them, at the cost of one (model soups; Wortsman et al. 2022, arXiv:2203.05482). Those that were
+trained to be judged, each with other rows held out, are such networks: together they have seen all rows, and
+nothing has to be trained again.
+
+Imports onnx and torch inside its functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.train.common import Common
+from headstart.train.material import Material
+from headstart.train.preparing import features_of, prepared
+from headstart.train.tuning import scoring, shelved
+from headstart.types import Candidate, Head
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
+
+
+def mean_of(
+    judged: Candidate, made: Sequence[Candidate], material: Material, config: Common
+) -> Candidate | None:
+    """The mean of several trainings of one method.
+
+    Args:
+        judged: with the held-out logits of all of them.
+        made: what they made of the backbone of `material`, at least two.
+        material: what they learned from.
+        config: the method's settings.
+
+    Returns:
+        `judged` with the mean's head, backbone and features; None where there is no mean, or where the networks
+        do not lie in one basin: it then answers the held-out rows, of which most of them have learned, worse
+        than each did that had not seen them.
+    """
+    import onnx
+
+    from headstart.train.trainable import unpacked
+
+    models = [unpacked(onnx.load(str(one.backbone.graph))) for one in made if one.backbone]
+    if len(models) < len(made) or not _alike(models):
+        return None
+    head = Head(_mean([one.head.weight for one in made]), _mean([one.head.bias for one in made]))
+    backbone = shelved(material.backbone, _mean_graph(models))
+    material = replace(
+        material,
+        backbone=backbone,
+        head=head,
+        held=np.empty(0, np.int64),
+        prepared=dict(material.prepared),
+    )
+    features = features_of(prepared(material, config))
+    rows = judged.held_out_rows
+    assert rows is not None
+    score, truth = scoring(material.n_classes), material.codes[rows]
+    if score(features[rows] @ head.weight + head.bias, truth) < score(judged.held_out, truth):
+        return None
+    return replace(judged, head=head, backbone=backbone, features=features)
+
+
+def _alike(models: Sequence[ModelProto]) -> bool:
+    """Whether graphs differ in the values of float32 weights alone."""
+
+    def form(model: ModelProto) -> list[object]:
+        nodes: list[object] = [node.SerializeToString() for node in model.graph.node]
+        return nodes + [
+            (t.name, tuple(t.dims), b"" if _trained(t) else t.SerializeToString())
+            for t in model.graph.initializer
+        ]
+
+    first = form(models[0])
+    return all(form(one) == first for one in models[1:])
+
+
+def _mean_graph(models: Sequence[ModelProto]) -> ModelProto:
+    from onnx import ModelProto, numpy_helper
+
+    made = ModelProto()
+    made.CopyFrom(models[0])
+    for place, tensor in enumerate(made.graph.initializer):
+        if _trained(tensor):
+            values = [numpy_helper.to_array(one.graph.initializer[place]) for one in models]
+            tensor.CopyFrom(numpy_helper.from_array(_mean(values), tensor.name))
+    return made
+
+
+def _trained(tensor: TensorProto) -> bool:
+    return bool(tensor.data_type == tensor.FLOAT)
+
+
+def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean(values, axis=0, dtype=np.float64), np.float32)
