@@ -3,7 +3,8 @@
 The probe stands at the foot. Each rung is a method that changes the backbone's weights; it is begun only
 where a few measured steps say that it fits the time that is left, and with as much of the backbone as fits.
 Every candidate answers the same held-out rows, and the guard keeps the probe unless another beats it by more
-than noise. What is kept then learns from all rows, where the time allows.
+than noise. The trainings that were judged, each with other rows held out, then become one network
+(`headstart.train.soup`), and more of them where the time allows; or what was judged learns from all rows.
 """
 
 from __future__ import annotations

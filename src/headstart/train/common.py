@@ -29,8 +29,9 @@ class Common:
     even when to stop, and a comparison on them is fair. They still send a training back that runs away.
 
     Attributes:
-        goes_on: the method can begin at a backbone and head that it made itself, so what was judged learns
-            from all rows by going on.
+        goes_on: the method can begin at a backbone and head that it made itself, and all that it makes of one
+            backbone lies near to it: so the weights of several trainings have a mean, and where there is one
+            training, it learns from all rows by going on.
     """
 
     goes_on: ClassVar[bool] = True
