@@ -147,6 +147,22 @@ def test_what_beats_the_probe_is_kept_and_another_training_sees_the_rows_that_ju
     assert "the mean of the weights of 2 trainings ships" in said[-1]
 
 
+def test_the_graph_of_the_mean_leaves_the_shelf_when_it_is_in_the_bundle(monkeypatch, tmp_path):
+    shelf = tmp_path / "mean"
+    shelf.mkdir()
+
+    def kept(judged, made, material, config):
+        found = mean(judged, made, material, config)
+        backbone = replace(found.backbone, graph=shelf / "graph.onnx")
+        return replace(found, backbone=backbone)
+
+    monkeypatch.setattr(climbing, "mean_of", kept)
+    found = climb(ground(), [Rung("one", Settings(right=0.95))])
+    assert shelf.exists()
+    found.done()
+    assert not shelf.exists()
+
+
 def test_as_many_trainings_as_the_time_allows_are_in_the_mean():
     """Of 10 s each; 4 s for the features of 400 rows."""
     rung = Rung("one", Settings(depth=0.01, right=0.95))

@@ -264,7 +264,7 @@ class _Climb:
         )
 
     def _mean(self, one: Tried) -> Candidate | None:
-        """The mean of the trainings that hold out rows in turn; of more of them than judged, where time is."""
+        """The mean of the trainings that hold out rows in turn: where time is left, of more than were judged."""
         ground, rung, made = self.ground, one.rung, list(one.made)
         each = max(training.history[-1].seconds for training in made)
         for part in self.every[len(made) :]:
@@ -282,6 +282,7 @@ class _Climb:
         mean = mean_of(joined(made), made, whole, rung.config)
         if mean is None:
             return None
+        self._on_shelf(mean, ground)
         self.watch.say(f"{rung.method}: the mean of the weights of {len(made)} trainings ships")
         return replace(mean, chosen={**mean.chosen, "trainings": len(made)})
 
@@ -311,10 +312,14 @@ class _Climb:
                     f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
                 )
             raise
+        self._on_shelf(made, ground)
+        return made
+
+    def _on_shelf(self, made: Candidate, ground: Ground) -> None:
+        """A graph that was made lies on the shelf until it is in a bundle."""
         graphs = {one.graph for one in (*self.given, ground.backbone)}
         if made.backbone and made.backbone.graph not in graphs:
-            self.folders.append(made.backbone.graph.parent)  # on the shelf, until it is in a bundle
-        return made
+            self.folders.append(made.backbone.graph.parent)
 
     def _left(self) -> float:
         """Seconds for the ladder from now on; endless without a budget."""
