@@ -305,6 +305,11 @@ def test_less_of_the_backbone_where_the_time_is_short():
     CALLS.clear()
     climb(ground(until=CLOCK.now + 600), [Rung("one", Settings(depth=0.5, right=0.95))])
     assert CALLS[0][1].depth == 0.5
+    assert CALLS[0][0].budget == pytest.approx(0.97 * 590 / 2.1), "another as long is planned"
+    CALLS.clear()
+    climb(ground(until=CLOCK.now + 250), [Rung("one", Settings(depth=0.5, right=0.95))])
+    assert CALLS[0][1].depth == 0.5, "rather than another training"
+    assert CALLS[0][0].budget == pytest.approx(0.97 * 240 / 1.325)
     CALLS.clear()
     climb(ground(until=CLOCK.now + 200), [Rung("one", Settings(depth=0.5), fixed=True)])
     assert CALLS[0][1].depth == 0.5, "what was wished for is tried as it was"
@@ -313,19 +318,19 @@ def test_less_of_the_backbone_where_the_time_is_short():
 def test_the_budget_leaves_time_to_learn_from_all_rows(apart):
     climb(ground(until=CLOCK.now + 600), [Rung("one", Settings(right=0.95, seconds=300))])
     (trial, _), (final, _) = CALLS
-    assert trial.budget == pytest.approx(0.97 * 590 / 1.325)
+    assert trial.budget == pytest.approx(0.97 * 590 / 2.1)
     assert final.budget == pytest.approx(0.97 * (590 - 300))
 
 
 def test_a_second_rung_leaves_the_first_one_its_time(apart):
-    """After 200 s of the first, 65 s are kept for it to learn from all rows."""
+    """After 200 s of the first, 224 s are kept for another and the features of 400 rows."""
     start = CLOCK.now
     config = Settings(depth=0.1, right=0.95, seconds=200.0, epochs=40)
     better = [Rung(name, config) for name in ("one", "two")]
     climb(ground(until=start + 600), better)
     (first, _), (second, _), (final, _) = CALLS
-    assert first.budget == pytest.approx(0.97 * 590 / 1.325)
-    assert second.budget == pytest.approx(0.97 * 390 - 65)
+    assert first.budget == pytest.approx(0.97 * 590 / 2.1)
+    assert second.budget == pytest.approx(0.97 * 390 - 224)
     assert final.budget == pytest.approx(0.97 * 190)
     CALLS.clear()
     found = climb(ground(until=CLOCK.now + 280), better)
@@ -337,7 +342,7 @@ def test_a_second_rung_leaves_the_first_one_its_time(apart):
 def test_features_of_what_waits_to_be_measured_take_time():
     waiting = ground(until=CLOCK.now + 600, waiting=1000)  # 0.01 s each
     climb(waiting, [Rung("one", Settings(right=0.95))])
-    assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 1.325)
+    assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 2.1)
 
 
 def test_where_the_time_is_gone_the_model_that_was_judged_ships():

@@ -101,6 +101,7 @@ class _Climb:
         self.given = [one for one in (ground.backbone, ground.student) if one]
         self.given += [ground.teacher[0]] if ground.teacher else []
         self.answer = 0.0  # seconds that the features of a new input take
+        self.another = True  # a training beside a single one is planned, for a mean
         self.reserved = 0.0  # seconds for what leads to learn from all rows
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
@@ -186,11 +187,13 @@ class _Climb:
         cost = measured(first, rung.config)
         self.answer = cost.answer
         left = self._left() - self.reserved
-        epochs = min(_EPOCHS, rung.config.epochs) * self._trainings(rung, 0)
+        epochs = min(_EPOCHS, rung.config.epochs)
         for config, share in zip(ways, shares):
-            if cost.prepare + epochs * cost.at(share).epoch <= left:
-                self._widen(rung, cost.at(share), left)
-                return replace(rung, config=config), ""
+            for self.another in (True, False):  # rather than less of the backbone
+                trainings = self._trainings(rung, 0)
+                if cost.prepare + epochs * trainings * cost.at(share).epoch <= left:
+                    self._widen(rung, cost.at(share), left)
+                    return replace(rung, config=config), ""
         return rung, (
             f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
             f" {max(left, 0):.0f} s left"
@@ -215,27 +218,29 @@ class _Climb:
         return made
 
     def _trainings(self, rung: Rung, done: int) -> float:
-        """How many more a rung needs; the one on all rows among them, where no time is reserved for it."""
-        left = len(self.parts) - done
-        if self.reserved or (rung.config.goes_on and len(self.parts) > 1):
-            return left
-        return left + _AGAIN * _share(rung, rung.config.epochs)
+        """How many more a rung needs, with what follows those that are judged, where no time is reserved for it."""
+        return len(self.parts) - done + (0.0 if self.reserved else self._following(rung))
+
+    def _following(self, rung: Rung) -> float:
+        """How many more trainings it takes until all rows are in what was judged."""
+        if not rung.config.goes_on:
+            return _AGAIN
+        if len(self.parts) > 1:
+            return 0.0
+        return _ANOTHER if self.another else _AGAIN * _FURTHER
 
     def _all_rows(self, one: Tried) -> float:
-        """Seconds to learn from all rows what was tried: none for a mean, as before, or some more of its epochs."""
-        if one.rung.config.goes_on and len(self.parts) > 1:
-            return len(self.ground.codes) * self.answer
-        if one.candidate is None or not one.rung.config.goes_on or not one.candidate.history:
+        """Seconds until all rows are in what was tried."""
+        if not _can_go_on(one):
             return _AGAIN * one.seconds / len(self.parts)
-        history = one.candidate.history
-        return _AGAIN * _further(len(history)) * history[-1].seconds / len(history)
+        return len(self.ground.codes) * self.answer + self._following(one.rung) * _trained(one)
 
     def _final(self, one: Tried, trial: Candidate) -> Candidate:
         """The kept method with all rows; where the time is short, as it was judged."""
         if one.rung.config.goes_on and (mean := self._mean(one)):
             return mean
         ground, name, left = self.ground, one.rung.method, self._left()
-        if left < self._all_rows(one):
+        if left < (_AGAIN * _FURTHER * _trained(one) if _can_go_on(one) else self._all_rows(one)):
             self.watch.say(
                 f"{name}: no time left to learn from the held-out rows as well; the model that was"
                 " judged is kept"
@@ -266,7 +271,7 @@ class _Climb:
     def _mean(self, one: Tried) -> Candidate | None:
         """The mean of the trainings that hold out rows in turn: where time is left, of more than were judged."""
         ground, rung, made = self.ground, one.rung, list(one.made)
-        each = max(training.history[-1].seconds for training in made)
+        each = _trained(one)
         for part in self.every[len(made) :]:
             left = self._left() - len(ground.codes) * self.answer
             if _ANOTHER * each > left or (ground.until is None and len(made) > 1):
@@ -380,9 +385,13 @@ def _further(epochs: int) -> int:
     return math.ceil(_FURTHER * epochs)
 
 
-def _share(rung: Rung, epochs: int) -> float:
-    """What learning from all rows takes of the epochs of a training."""
-    return _further(max(epochs, 1)) / max(epochs, 1) if rung.config.goes_on else 1.0
+def _can_go_on(one: Tried) -> bool:
+    return bool(one.made and one.rung.config.goes_on)
+
+
+def _trained(one: Tried) -> float:
+    """Seconds of the longest of its trainings."""
+    return max(training.history[-1].seconds for training in one.made)
 
 
 def _begun(folder: Path | None) -> bool:

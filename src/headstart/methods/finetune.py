@@ -29,13 +29,22 @@ if TYPE_CHECKING:
 _RATES: dict[Modality, float] = {"image": 2e-4, "text": 1e-4}
 _NORMED = 5e-4  # where folded batch norms are put back
 _HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
-_EPOCHS: dict[Modality, int] = {"image": 12, "text": 4}
+_EPOCHS: dict[Modality, int] = {"image": 12, "text": 3}
+_DEPTH: dict[Modality, float] = {"image": 0.5, "text": 1.0}
 
 
 @dataclass(frozen=True)
 class Config(common.Common):
     """Settings of fine-tuning."""
 
+    depth: float = field(
+        default=0.0,
+        metadata=note(
+            "share of the backbone's layers that is tuned, from the top; 0 suits the inputs",
+            low=0.0,
+            high=1.0,
+        ),
+    )
     epochs: int = field(
         default=0, metadata=note("epochs at most; 0 suits the inputs", low=0, high=10_000)
     )
@@ -104,7 +113,11 @@ def fit(
 
 def settled(config: Config, modality: Modality) -> Config:
     """The settings with nothing left to the inputs but the learning rate."""
-    return replace(config, epochs=config.epochs or _EPOCHS[modality])
+    return replace(
+        config,
+        depth=config.depth or _DEPTH[modality],
+        epochs=config.epochs or _EPOCHS[modality],
+    )
 
 
 def groups(module: Tuned, layers: Layers, config: Config, factor: float) -> list[Group]:
