@@ -144,7 +144,10 @@ def test_what_beats_the_probe_is_kept_and_another_training_sees_the_rows_that_ju
     assert found.trials.rows == FOLD, "those of the first decided"
     assert (found.judged == FOLD).all()
     assert np.array_equal(found.unseen, trial.held)
-    assert "the mean of the weights of 2 trainings ships" in said[-1]
+    assert said[-2:] == [
+        "one: training 2, with other rows held out",
+        "one: the mean of the weights of 2 trainings ships",
+    ]
 
 
 def test_the_graph_of_the_mean_leaves_the_shelf_when_it_is_in_the_bundle(monkeypatch, tmp_path):

@@ -214,8 +214,13 @@ class _Climb:
         made: list[Candidate] = []
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
             left = (self._left() - self.reserved) / self._trainings(rung, number)
+            self._announce(rung, number)
             made.append(self._run(rung, part, head, left))
         return made
+
+    def _announce(self, rung: Rung, number: int) -> None:
+        if number:
+            self.watch.say(f"{rung.method}: training {number + 1}, with other rows held out")
 
     def _trainings(self, rung: Rung, done: int) -> float:
         """How many more a rung needs, with what follows those that are judged, where no time is reserved for it."""
@@ -277,6 +282,7 @@ class _Climb:
             if _ANOTHER * each > left or (ground.until is None and len(made) > 1):
                 break
             head = ground.solve(_others(len(ground.codes), part))
+            self._announce(rung, len(made))
             another = self._run(rung, part, head, left)
             if not another.history:
                 break
