@@ -80,7 +80,7 @@ MEANS = []
 
 
 def mean(judged, made, material, config):
-    """A backbone of another name; the test says whether there is one."""
+    """A backbone of another name."""
     MEANS.append((made, material))
     features = np.full((len(material.codes), D), -1.0)
     return replace(judged, backbone=replace(material.backbone, graph_id="mean"), features=features)

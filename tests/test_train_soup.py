@@ -58,7 +58,7 @@ def test_every_weight_is_the_mean(material, method, config):  # noqa: F811
     assert np.allclose(found.head.weight, np.mean(heads, axis=0), atol=1e-6)
 
 
-def test_what_ships_answers_as_its_features_say_and_as_well_as_each(material):  # noqa: F811
+def test_what_ships_answers_as_its_features_say_and_better_than_the_worst(material):  # noqa: F811
     made = trainings(material)
     found = mean_of(joined(made), made, material, CONFIG)
     shipped = logits(found, material.inputs)

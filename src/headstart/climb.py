@@ -236,7 +236,7 @@ class _Climb:
 
     def _all_rows(self, one: Tried) -> float:
         """Seconds until all rows are in what was tried."""
-        if not _can_go_on(one):
+        if not one.rung.config.goes_on:
             return _AGAIN * one.seconds / len(self.parts)
         return len(self.ground.codes) * self.answer + self._following(one.rung) * _trained(one)
 
@@ -245,7 +245,8 @@ class _Climb:
         if one.rung.config.goes_on and (mean := self._mean(one)):
             return mean
         ground, name, left = self.ground, one.rung.method, self._left()
-        if left < (_AGAIN * _FURTHER * _trained(one) if _can_go_on(one) else self._all_rows(one)):
+        further = _AGAIN * _FURTHER * _trained(one)
+        if left < (further if one.rung.config.goes_on else self._all_rows(one)):
             self.watch.say(
                 f"{name}: no time left to learn from the held-out rows as well; the model that was"
                 " judged is kept"
@@ -389,10 +390,6 @@ def _of_teacher(ground: Ground) -> list[str | bytes]:
 def _further(epochs: int) -> int:
     """For how long what was judged goes on."""
     return math.ceil(_FURTHER * epochs)
-
-
-def _can_go_on(one: Tried) -> bool:
-    return bool(one.made and one.rung.config.goes_on)
 
 
 def _trained(one: Tried) -> float:

@@ -1,11 +1,11 @@
 """One network of several that began at the same weights and learned from different rows: the mean of their weights.
 
 Fine-tuned networks that begin at one place mostly stay in one basin of the loss, and their mean answers better
-than each of them, at the cost of one (model soups; Wortsman et al. 2022, arXiv:2203.05482). Those that were
+than they do on average, at the cost of one (model soups; Wortsman et al. 2022, arXiv:2203.05482). Those that were
 trained to be judged, each with other rows held out, are such networks: together they have seen all rows, and
 nothing has to be trained again.
 
-Imports onnx and torch inside its functions only.
+Imports onnx inside its functions only.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def mean_of(
     """
     import onnx
 
-    from headstart.train.trainable import unpacked
-
-    models = [unpacked(onnx.load(str(one.backbone.graph))) for one in made if one.backbone]
+    models = [onnx.load(str(one.backbone.graph)) for one in made if one.backbone]
     if len(models) < len(made) or not _alike(models):
         return None
     head = Head(_mean([one.head.weight for one in made]), _mean([one.head.bias for one in made]))
