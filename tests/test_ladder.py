@@ -29,11 +29,13 @@ class Settings(Common):
         right: share of the held-out rows that it gets right.
         seconds: that it takes by the test's clock.
         fails: it cannot be made.
+        featured: it has features also where rows are held out.
     """
 
     right: float = 0.9
     seconds: float = 10.0
     fails: bool = False
+    featured: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +70,19 @@ def pretend(material, config, *, say, progress):
     return Candidate(
         "pretend", Head(np.ones((D, K), "f4"), np.ones(K, "f4")), 3.0 * np.eye(K)[said],
         {"epochs": config.epochs, "best": 4, "lr": config.lr or 0.01}, config.seconds, material.held,
-        backbone=replace(material.backbone, graph_id=material.backbone.graph_id + "t"), features=np.full((len(material.codes), D), len(material.held)),
+        backbone=replace(material.backbone, graph_id=material.backbone.graph_id + "t"), features=made_features(material, config),
         history=tuple(
             Epoch(i, 1.0, 1.0, 0.5, 1e-3, config.seconds * (i + 1) / config.epochs, True)
             for i in range(config.epochs)
         ),
     )  # fmt: skip
+
+
+def made_features(material, config):
+    """Full of the number of rows that were held out."""
+    if len(material.held) and not config.featured:
+        return None
+    return np.full((len(material.codes), D), len(material.held))
 
 
 MEANS = []
@@ -93,7 +102,7 @@ def world(monkeypatch):
     monkeypatch.setattr(climbing, "TUNING", table)
     monkeypatch.setattr(climbing, "time", CLOCK)
     monkeypatch.setattr(
-        climbing, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01)
+        climbing, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01, 0.0)
     )
     monkeypatch.setattr(climbing, "mean_of", mean)
     CALLS.clear()
@@ -167,9 +176,9 @@ def test_the_graph_of_the_mean_leaves_the_shelf_when_it_is_in_the_bundle(monkeyp
 
 
 def test_as_many_trainings_as_the_time_allows_are_in_the_mean():
-    """Of 10 s each; 4 s for the features of 400 rows."""
+    """Of 10 s each."""
     rung = Rung("one", Settings(depth=0.01, right=0.95))
-    for seconds, trainings in ((24, 0), (27, 2), (37, 3), (47, 4), (600, 4)):
+    for seconds, trainings in ((20, 0), (23, 2), (33, 3), (43, 4), (600, 4)):
         MEANS.clear()
         climb(ground(until=CLOCK.now + 10 + seconds), [rung])
         assert sum(len(made) for made, _ in MEANS) == trainings, seconds
@@ -326,14 +335,14 @@ def test_the_budget_leaves_time_to_learn_from_all_rows(apart):
 
 
 def test_a_second_rung_leaves_the_first_one_its_time(apart):
-    """After 200 s of the first, 224 s are kept for another and the features of 400 rows."""
+    """After 200 s of the first, 220 s are kept for another."""
     start = CLOCK.now
     config = Settings(depth=0.1, right=0.95, seconds=200.0, epochs=40)
     better = [Rung(name, config) for name in ("one", "two")]
     climb(ground(until=start + 600), better)
     (first, _), (second, _), (final, _) = CALLS
     assert first.budget == pytest.approx(0.97 * 590 / 2.1)
-    assert second.budget == pytest.approx(0.97 * 390 - 224)
+    assert second.budget == pytest.approx(0.97 * 390 - 220)
     assert final.budget == pytest.approx(0.97 * 190)
     CALLS.clear()
     found = climb(ground(until=CLOCK.now + 280), better)
@@ -346,6 +355,37 @@ def test_features_of_what_waits_to_be_measured_take_time():
     waiting = ground(until=CLOCK.now + 600, waiting=1000)  # 0.01 s each
     climb(waiting, [Rung("one", Settings(right=0.95))])
     assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 2.1)
+
+
+@pytest.mark.parametrize(("judged", "times"), [(True, 2), (False, 1)])
+def test_features_of_the_rows_take_time(monkeypatch, judged, times):
+    """By the network that ships, and by the one that was judged where they are wanted."""
+    cost = Cost(5.0, 50.0, 0.02, 0.01)
+    monkeypatch.setattr(climbing, "measured", lambda material, config: cost)
+    start = ground(until=CLOCK.now + 600, waiting=1000, judged=judged)
+    found = climb(start, [Rung("one", Settings(right=0.95))])
+    assert CALLS[0][0].budget == pytest.approx(0.97 * (570 - times * N * 0.01) / 2.1)
+    assert (found.judged is None) is not judged
+
+
+def test_features_of_what_was_judged_are_made_where_they_are_wanted(monkeypatch, apart):
+    """A training that holds rows out makes none."""
+
+    def answers(material, backbone, config):
+        made.append(backbone.graph_id)
+        return np.full((N, D), -2.0)
+
+    made = []
+    monkeypatch.setattr(climbing, "answers", answers)
+    rung = Rung("one", Settings(right=0.95, featured=False))
+    found = climb(ground(), [rung])
+    assert (made, (found.judged == -2).all()) == (["gt"], True)
+    made.clear()
+    assert climb(ground(judged=False), [rung]).judged is None
+    assert not made
+    late = ground(until=CLOCK.now + 230, judged=False)
+    found = climb(late, [replace(rung, config=replace(rung.config, depth=0.1, seconds=200.0))])
+    assert (made, (found.candidate.features == -2).all()) == (["gt"], True), "it ships"
 
 
 def test_where_the_time_is_gone_the_model_that_was_judged_ships():

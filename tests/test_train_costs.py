@@ -43,8 +43,27 @@ def test_padding_of_the_sample_does_not_count(monkeypatch, lengths, share):
 
 
 def test_less_of_the_backbone_makes_epochs_cheaper_and_nothing_else():
-    cost = Cost(prepare=10.0, epoch=40.0, answer=0.1)
-    assert cost.at(0.25) == Cost(10.0, 10.0, 0.1)
+    cost = Cost(prepare=10.0, epoch=40.0, answer=0.1, again=0.05)
+    assert cost.at(0.25) == Cost(10.0, 10.0, 0.1, 0.05)
+
+
+@pytest.mark.parametrize(("lengths", "share"), [(None, 1.0), ([2, 2, 2, 10], 0.4)])
+def test_features_of_a_row_once_more(monkeypatch, lengths, share):
+    """The first of two passes warms the engine up."""
+    clock = itertools.count()
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: float(next(clock)))
+    passed = []
+
+    def features_of(ready, engine):
+        passed.append(engine)
+        return np.zeros((4, 3), np.float32)
+
+    monkeypatch.setattr(costs.preparing, "engine_of", lambda ready: "the engine")
+    monkeypatch.setattr(costs.preparing, "features_of", features_of)
+    known = None if lengths is None else np.array(lengths)
+    again = costs._again(Ready(Source(known), torch.nn.Linear(3, 2)))
+    assert again == pytest.approx(share / 4)
+    assert passed == ["the engine"] * 2
 
 
 class Picky(torch.nn.Linear):

@@ -28,6 +28,7 @@ from headstart.methods import TUNING
 from headstart.scores import Trials
 from headstart.train.costs import Cost, measured
 from headstart.train.material import Material
+from headstart.train.preparing import answers
 from headstart.train.soup import mean_of
 from headstart.tried import Tried, joined, told_of, with_trainings
 from headstart.types import Candidate, Epoch, Head
@@ -100,7 +101,7 @@ class _Climb:
         self.folders: list[Path] = []
         self.given = [one for one in (ground.backbone, ground.student) if one]
         self.given += [ground.teacher[0]] if ground.teacher else []
-        self.answer = 0.0  # seconds that the features of a new input take
+        self.answer, self.again = 0.0, 0.0  # seconds for features: of a new input, of a row here
         self.another = True  # a training beside a single one is planned, for a mean
         self.reserved = 0.0  # seconds for what leads to learn from all rows
 
@@ -119,10 +120,21 @@ class _Climb:
         chosen = next((one for one in tried if one.rung.method == trials.kept), None)
         if chosen is None or chosen.candidate is None:
             return Climbed(ground.probe, trials, folders=tuple(self.folders))
-        final = self._final(chosen, chosen.candidate)
+        trial = chosen.candidate
+        final = self._final(chosen, trial)
         trials = with_trainings(trials, final)
-        judged = chosen.candidate.features
+        judged = self._features(chosen.rung, trial) if ground.judged or final is trial else None
+        if final is trial:
+            final = replace(final, features=judged)
         return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
+
+    def _features(self, rung: Rung, made: Candidate) -> np.ndarray | None:
+        """Features of all rows by what a rung made; None where the backbone is the frozen one."""
+        if made.features is not None or made.backbone is None:
+            return made.features
+        self.watch.say(f"{rung.method}: features of all rows by the tuned network")
+        material = self._material(self.ground, self.parts[-1], made.head, 0.0, None)
+        return answers(material, made.backbone, rung.config)
 
     def _hold_out(self, part: np.ndarray) -> None:
         self.parts.append(part)
@@ -185,7 +197,7 @@ class _Climb:
                 return begun, ""
         first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
         cost = measured(first, rung.config)
-        self.answer = cost.answer
+        self.answer, self.again = cost.answer, cost.again
         left = self._left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs)
         for config, share in zip(ways, shares):
@@ -238,7 +250,7 @@ class _Climb:
         """Seconds until all rows are in what was tried."""
         if not one.rung.config.goes_on:
             return _AGAIN * one.seconds / len(self.parts)
-        return len(self.ground.codes) * self.answer + self._following(one.rung) * _trained(one)
+        return self._following(one.rung) * _trained(one)
 
     def _final(self, one: Tried, trial: Candidate) -> Candidate:
         """The kept method with all rows; where the time is short, as it was judged."""
@@ -279,7 +291,7 @@ class _Climb:
         ground, rung, made = self.ground, one.rung, list(one.made)
         each = _trained(one)
         for part in self.every[len(made) :]:
-            left = self._left() - len(ground.codes) * self.answer
+            left = self._left()
             if _ANOTHER * each > left or (ground.until is None and len(made) > 1):
                 break
             head = ground.solve(_others(len(ground.codes), part))
@@ -338,7 +350,8 @@ class _Climb:
         ground = self.ground
         if ground.until is None:
             return float("inf")
-        rest = ground.after + ground.waiting * self.answer
+        here = len(ground.codes) * (2 if ground.judged else 1)
+        rest = ground.after + ground.waiting * self.answer + here * self.again
         return _SPARE * (ground.until - time.monotonic() - rest)
 
     def _material(

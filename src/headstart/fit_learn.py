@@ -317,6 +317,7 @@ class Learning:
             waiting=waiting,
             seed=self.config.seed,
             until=self.until,
+            judged=bool(self.config.refuse),
             spare=self.spare,
             student=self._student(),
             teacher=self._teacher(task),

@@ -40,6 +40,7 @@ class Ground:
         seed: of every random choice.
         until: when the fit has to be done, of `time.monotonic`; None: any time.
         after: seconds that the rest of a fit takes besides.
+        judged: features by the model that was judged are wanted, beside those by the one that ships.
         spare: inputs without labels.
         student: a backbone that distillation teaches; None: a smaller one is made of the teacher's.
         teacher: a backbone and the head on it, for distillation; None: `backbone` and the probe.
@@ -58,6 +59,7 @@ class Ground:
     seed: int = 0
     until: float | None = None
     after: float = 10.0
+    judged: bool = True
     spare: Sequence[Input] = ()
     student: Backbone | None = None
     teacher: tuple[Backbone, Head] | None = None
@@ -100,7 +102,7 @@ class Climbed:
         candidate: what is kept.
         trials: what was compared; None where there was nothing to compare.
         judged: (n, d) features of the rows by the model that answered the held-out ones, the last of them
-            where there were several; None for the probe.
+            where there were several; None for the probe, and where they are not wanted.
         unseen: (m,) rows that this model did not learn from.
         folders: where the trainings and the graphs that they made are kept, for `done`.
     """

@@ -280,7 +280,8 @@ class Candidate:
         held_out_rows: where (n_train, k) would be too large: held_out is (m, k), and row i of it belongs
             to training row held_out_rows[i].
         backbone: where the method changed the backbone's weights: the one that the head belongs to.
-        features: (n_train, d) of the training rows by that backbone; None where it did not change.
+        features: (n_train, d) of the training rows by that backbone; None where it did not change, or where
+            they were not needed to judge it.
         history: epochs of the training; empty where nothing was trained.
         notes: what was noticed on the way, as sentences.
     """

@@ -31,12 +31,14 @@ class Cost:
     Attributes:
         prepare: before the first epoch: loading, and what is kept below the tuned layers.
         epoch: one pass over the rows that are learned from, and the held-out ones.
-        answer: features of one new input.
+        answer: features of one new input by the tuned network, through the engine.
+        again: of one of these rows, whose values below the tuned layers are kept.
     """
 
     prepare: float
     epoch: float
     answer: float
+    again: float
 
     def at(self, share: float) -> Cost:
         """With so much less of the backbone tuned: what is not tuned is only run once."""
@@ -59,7 +61,8 @@ def measured(material: Material, config: common.Common) -> Cost:
     began = time.perf_counter()
     ready = preparing.prepared(_part(material, some), plain)
     second = time.perf_counter() - began
-    each = max(second - first, 0.2 * second) / max(len(some) - len(few), 1)
+    least = 0.2 * second if ready.below else 0.0  # loading takes longer the first time
+    each = max(second - first, least) / max(len(some) - len(few), 1)
     view = each
     if config.views > 1 and ready.below:
         began = time.perf_counter()
@@ -69,11 +72,12 @@ def measured(material: Material, config: common.Common) -> Cost:
     views = config.views if ready.below else 1
     with freed_memory_kept():
         back, forth = _step(ready, min(config.batch, len(some)))
-    held = len(material.held)
+    held, again = len(material.held), _again(ready)
     return Cost(
         prepare=max(first - len(few) * each, 0.0) + n * (each + (views - 1) * view),
         epoch=(n - held) * back + held * forth,
-        answer=each + forth,
+        answer=each + again,
+        again=again,
     )
 
 
@@ -89,14 +93,31 @@ def _step(ready: preparing.Ready, batch: int) -> tuple[float, float]:
 
     Texts of about one length pass together in a training, so what these few are padded with does not count.
     """
-    rows, lengths = np.arange(batch), ready.source.lengths
-    full = 1.0 if lengths is None else float(lengths[rows].mean() / lengths[rows].max())
+    rows = np.arange(batch)
     inputs, targets = ready.source.batch(rows, 0, 0, train=True)
     took = [_timed(ready, inputs, targets, short=False)]
     with suppress(RuntimeError):  # not every network runs in bfloat16
         took.append(_timed(ready, inputs, targets, short=True))
+    full = _full(ready, rows)
     back, forth = (full * one / batch for one in min(took))
     return back, forth
+
+
+def _again(ready: preparing.Ready) -> float:
+    """Seconds a row of features through the engine, at the second time."""
+    engine, took = preparing.engine_of(ready), 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        made = preparing.features_of(ready, engine)
+        took = time.perf_counter() - began
+    rows = np.arange(len(made))
+    return _full(ready, rows) * took / len(rows)
+
+
+def _full(ready: preparing.Ready, rows: np.ndarray) -> float:
+    """The share of some rows' lengths in what they are padded to, when they pass together."""
+    lengths = ready.source.lengths
+    return 1.0 if lengths is None else float(lengths[rows].mean() / lengths[rows].max())
 
 
 def _timed(

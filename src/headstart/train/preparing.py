@@ -19,6 +19,7 @@ from headstart.types import Backbone
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from headstart.engine.ort import OrtEngine
     from headstart.train.between import Between, Mixed
     from headstart.train.sources import Pictures, Texts
     from headstart.train.trainable import Layers
@@ -97,13 +98,23 @@ def prepared(
     return Ready(whole, found, below, halves.top, Tuned(top, material.head), source)
 
 
-def features_of(ready: Ready) -> np.ndarray:
-    """(n, d) float32 features of all rows by the backbone as it is now, through the engine."""
+def engine_of(ready: Ready) -> OrtEngine:
+    """The layers above the cut, as they are now, in the engine."""
     from headstart.engine.ort import OrtEngine
     from headstart.train.trainable import with_weights
 
     graph = with_weights(ready.upper, dict(ready.module.top.weights()))
-    engine = OrtEngine(graph.SerializeToString())
+    return OrtEngine(graph.SerializeToString())
+
+
+def features_of(ready: Ready, engine: OrtEngine | None = None) -> np.ndarray:
+    """(n, d) float32 features of all rows by the backbone as it is now, through the engine.
+
+    Args:
+        ready: the backbone, and the rows.
+        engine: of `engine_of`, where it is at hand.
+    """
+    engine = engine or engine_of(ready)
     names, (output,) = ready.module.top.inputs, engine.outputs
     n, lengths = len(ready.source.targets), ready.source.lengths
     order = np.arange(n) if lengths is None else np.argsort(-lengths, kind="stable")
@@ -117,6 +128,18 @@ def features_of(ready: Ready) -> np.ndarray:
         out[rows] = made
     assert out is not None
     return out
+
+
+def answers(material: Material, backbone: Backbone, config: Common) -> np.ndarray:
+    """(n, d) float32 features of all rows by a backbone that was made of the material's own.
+
+    Args:
+        material: what was learned from.
+        backbone: what came of it.
+        config: how much of it was tuned: what lies below need not be run again.
+    """
+    tuned = replace(material, backbone=backbone, prepared=dict(material.prepared))
+    return features_of(prepared(tuned, config))
 
 
 def _graph(backbone: Backbone) -> tuple[ModelProto, Layers]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.train.common import Common
 from headstart.train.material import Material
-from headstart.train.preparing import features_of, prepared
+from headstart.train.preparing import answers
 from headstart.train.tuning import scoring, shelved
 from headstart.types import Candidate, Head
 
@@ -49,14 +49,7 @@ def mean_of(
         return None
     head = Head(_mean([one.head.weight for one in made]), _mean([one.head.bias for one in made]))
     backbone = shelved(material.backbone, _mean_graph(models))
-    material = replace(
-        material,
-        backbone=backbone,
-        head=head,
-        held=np.empty(0, np.int64),
-        prepared=dict(material.prepared),
-    )
-    features = features_of(prepared(material, config))
+    features = answers(material, backbone, config)
     rows = judged.held_out_rows
     assert rows is not None
     score, truth = scoring(material.n_classes), material.codes[rows]

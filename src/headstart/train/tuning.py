@@ -67,7 +67,8 @@ def tune(
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
-        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept.
+        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept, and it has the
+        features of all rows; with them it has none, as most of what is judged is not kept.
 
     Raises:
         DataError: there is no row to learn from.
@@ -129,7 +130,7 @@ def tune(
         backbone=shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
-        features=features_of(ready),
+        features=None if len(material.held) else features_of(ready),
         history=trained.history,
         notes=trained.notes,
     )
