@@ -72,7 +72,7 @@ def test_a_backbone_with_random_weights_is_trained_from_scratch(monkeypatch):
     backbone = headstart_test_plugin.load("image")
     stages = Stages(lambda stage, done, total: None)
     for why, name in (("random", "scratch"), ("", "probe")):
-        learning = Learning(FitConfig(), stages, replace(backbone, why=why), None)
+        learning = Learning(FitConfig(), stages, replace(backbone, why=why), 0.0, None)
         assert learning.name == name
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from headstart import climb as climbing
+from headstart import ladder
 from headstart.climb import climb
 from headstart.errors import BackboneError
 from headstart.ladder import Ground, Rung, Watch, held_out_parts, rungs
@@ -63,7 +64,7 @@ def pretend(material, config, *, say, progress):
     CLOCK.now += config.seconds
     if config.fails:
         raise BackboneError("This graph has no weights.", fix="take another")
-    progress(Epoch(0, 1.0, 1.0, 0.5, 1e-3, config.seconds, True))
+    progress(Epoch(0, 1.0, 1.0, 0.5, 1e-3, config.seconds, True), config.epochs)
     truth = material.codes[material.held]
     rng = np.random.default_rng(1)
     said = np.where(rng.random(len(truth)) < config.right, truth, (truth + 1) % K)
@@ -264,7 +265,7 @@ def test_further_rows_are_held_out_where_the_time_allows():
 
 
 def test_a_fit_that_was_cut_off_holds_out_what_it_had_held_out(monkeypatch, tmp_path):
-    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
     rung = Rung("one", Settings(depth=0.1, right=0.95))
     climb(ground(until=CLOCK.now + 450, identity="abc"), [rung])
     for material, _ in CALLS[:2]:
@@ -402,7 +403,7 @@ def test_where_the_time_is_gone_the_model_that_was_judged_ships():
 
 
 def test_a_fit_that_was_cut_off_goes_on_with_the_depth_it_had(monkeypatch, tmp_path):
-    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
     rung = Rung("one", Settings(depth=0.5, right=0.95))
     climb(ground(until=CLOCK.now + 200, identity="abc"), [rung])
     folder = CALLS[0][0].folder
@@ -420,7 +421,7 @@ def test_a_fit_that_was_cut_off_goes_on_with_the_depth_it_had(monkeypatch, tmp_p
 
 
 def test_ctrl_c_says_what_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(climbing, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(ladder, "cache_dir", lambda: tmp_path)
 
     def stopped(material, config, *, say, progress):
         (material.folder / "state").mkdir(parents=True)

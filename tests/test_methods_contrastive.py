@@ -140,7 +140,7 @@ def test_it_goes_on_from_where_it_was_cut_off(material, tmp_path):  # noqa: F811
     config = replace(CONFIG, epochs=4, augment="standard")
     whole = contrastive.fit(material, config)
 
-    def stop(epoch):
+    def stop(epoch, of):
         if epoch.epoch == 1:
             raise KeyboardInterrupt
 
@@ -148,7 +148,7 @@ def test_it_goes_on_from_where_it_was_cut_off(material, tmp_path):  # noqa: F811
     with pytest.raises(KeyboardInterrupt):
         contrastive.fit(cut, config, progress=stop)
     told = []
-    found = contrastive.fit(cut, config, progress=lambda epoch: told.append(epoch.epoch))
+    found = contrastive.fit(cut, config, progress=lambda epoch, of: told.append(epoch.epoch))
     assert told == [2, 3]
     assert found.backbone.graph_id == whole.backbone.graph_id
     assert found.held_out.tobytes() == whole.held_out.tobytes()

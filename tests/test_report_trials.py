@@ -519,6 +519,17 @@ def test_the_section_says_every_number(name, lang):
     assert page.render(report, lang).count('class="course"') == len(trained)
 
 
+def test_the_time_of_the_whole_fit_counts():
+    """What is trained for the mean, after the judging, is not in the seconds of what was judged."""
+    report = having("many")
+    trials = dataclasses.replace(report.evaluation.trials, seconds=540.0)
+    report = dataclasses.replace(
+        report, evaluation=dataclasses.replace(report.evaluation, trials=trials)
+    )
+    for kept in (report, Report.from_json(report.to_json())):
+        assert re.search(r"9 min of 10 min used \(90.?%\)", told(kept))
+
+
 def test_what_could_not_be_tried_says_why_on_every_surface():
     report = having("many")
     for text in (told(report), terminal.summary(report), card.model_card(report)):

@@ -24,7 +24,7 @@ from headstart.train import checkpoint  # noqa: E402
 from headstart.train.between import Mixed  # noqa: E402
 from headstart.train.mix import Mix  # noqa: E402
 from headstart.train.settings import Settings  # noqa: E402
-from headstart.types import Epoch  # noqa: E402
+from headstart.types import Epoch, OnEpoch  # noqa: E402
 from train_for_tests import CLASSES, ROWS, Memory, bits, data, network, run  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -128,8 +128,8 @@ class Cut(Exception):
     pass
 
 
-def cut_after(epochs: int) -> Callable[[Epoch], None]:
-    def stop(epoch: Epoch) -> None:
+def cut_after(epochs: int) -> OnEpoch:
+    def stop(epoch: Epoch, of: int) -> None:
         if epoch.epoch == epochs - 1:
             raise Cut
 
@@ -235,9 +235,14 @@ def test_a_mixed_source_within_is_told_from_others(cut: Path) -> None:
         return Mixed(Memory(*data()), CLASSES, Mix(alpha), (1, 2))  # type: ignore[arg-type]
 
     for alpha, epochs in ((0.2, 5), (0.2, 0), (0.4, 5)):
-        told: list[Epoch] = []
-        run(PLAIN, folder=cut, source=source(alpha), progress=told.append)
-        assert len(told) == epochs
+        told: list[int] = []
+        run(
+            PLAIN,
+            folder=cut,
+            source=source(alpha),
+            progress=lambda *one, told=told: told.append(one[1]),
+        )
+        assert told == [PLAIN.epochs] * epochs
 
 
 @pytest.mark.parametrize("settings", [replace(PLAIN, select="last"), replace(PLAIN, ema=0.9)])
@@ -265,7 +270,7 @@ def test_another_number_of_threads_is_another_training(cut: Path) -> None:
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     first = run(PLAIN, folder=tmp_path)
     told: list[Epoch] = []
-    again = run(PLAIN, folder=tmp_path, progress=told.append)
+    again = run(PLAIN, folder=tmp_path, progress=lambda epoch, of: told.append(epoch))
     assert not told
     assert bits(*again) == bits(*first)
     assert again[1].history == first[1].history  # with its times

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_features_of_a_row_once_more(monkeypatch, lengths, share):
     again = costs._again(Ready(Source(known), torch.nn.Linear(3, 2)))
     assert again == pytest.approx(share / 4)
     assert passed == ["the engine"] * 2
+
+
+def test_texts_of_about_the_mean_length_are_measured():
+    lengths = np.random.default_rng(0).permutation(np.arange(1, 501))
+    words = ["x" * int(length) for length in lengths]
+    material = SimpleNamespace(
+        codes=np.zeros(500), inputs=words, seed=0, backbone=SimpleNamespace(modality="text")
+    )
+    some = lengths[costs._typical(material)]
+    assert sorted(abs(some - 250.5)) == sorted(abs(np.arange(239, 263) - 250.5))
+    photos = SimpleNamespace(**{**vars(material), "backbone": SimpleNamespace(modality="image")})
+    assert len(set(costs._typical(photos).tolist())) == 24
 
 
 class Picky(torch.nn.Linear):

@@ -124,7 +124,7 @@ def test_the_best_epoch_by_held_out_loss_is_kept() -> None:
     best = int(np.argmin(plain.losses))
     assert best < 39
     told: list[Epoch] = []
-    module, trained = run(settings, progress=told.append)
+    module, trained = run(settings, progress=lambda epoch, of: told.append(epoch))
     assert trained.best == best
     assert [e.held_loss for e in trained.history] == pytest.approx(plain.losses, abs=1e-6)
     lowest = np.minimum.accumulate([math.inf, *plain.losses])[:-1]
@@ -436,7 +436,14 @@ BUDGET = Settings(epochs=100_000, batch=30, warm_up=0.0, budget=3.0, lr=0.01)
 
 @pytest.mark.parametrize("seconds", [0.003, 0.02])
 def test_a_budget_is_kept_and_used(seconds: float, tmp_path: Path, clock: Clock) -> None:
-    _, trained = run(BUDGET, module=Slow(seconds, clock), folder=tmp_path)
+    planned: set[int] = set()
+    _, trained = run(
+        BUDGET,
+        module=Slow(seconds, clock),
+        folder=tmp_path,
+        progress=lambda epoch, of: planned.add(of),
+    )
+    assert planned == {len(trained.history)}
     assert 2.7 < clock.now < 3.3
     assert trained.seconds == pytest.approx(clock.now, abs=0.1)
     assert trained.stopped == "done"
@@ -448,7 +455,7 @@ def test_a_budget_is_kept_and_used(seconds: float, tmp_path: Path, clock: Clock)
 def test_a_training_that_becomes_slower_stops_in_time(clock: Clock) -> None:
     module = Slow(0.01, clock)
 
-    def slow_down(epoch: Epoch) -> None:
+    def slow_down(epoch: Epoch, of: int) -> None:
         module.slower = 4.0
 
     _, trained = run(BUDGET, module=module, progress=slow_down)

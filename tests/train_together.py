@@ -45,7 +45,7 @@ def trained(place: Path, asked: dict[str, Any]) -> tuple[nn.Module, Trained]:
     """Train as asked."""
     rank = int(os.environ.get("RANK", "0"))
 
-    def progress(epoch: Epoch) -> None:
+    def progress(epoch: Epoch, of: int) -> None:
         assert rank == 0
         if asked.get("cut") == epoch.epoch + 1:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,6 @@ than noise. The trainings that were judged, each with other rows held out, then 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -19,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.compute import cache_dir, generator
+from headstart.compute import generator
 from headstart.errors import BackboneError, DataError
 from headstart.evaluation.guard import Entry, guard
-from headstart.hashing import hash_json, hash_parts
-from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, held_out_parts
+from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, begun, folder_of, held_out_parts
 from headstart.methods import TUNING
 from headstart.scores import Trials
 from headstart.train.costs import Cost, measured
@@ -189,12 +187,12 @@ class _Climb:
         shares = (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
-            begun = replace(rung, config=config)
-            if _begun(_folder(ground, begun, self.parts[0])):  # a fit that was cut off goes on
-                while self.further and _begun(_folder(ground, begun, self.further[0])):
+            before = replace(rung, config=config)
+            if begun(folder_of(ground, before, self.parts[0])):  # a fit that was cut off goes on
+                while self.further and begun(folder_of(ground, before, self.further[0])):
                     self._hold_out(self.further.pop(0))
                 self.further = []
-                return begun, ""
+                return before, ""
         first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
         cost = measured(first, rung.config)
         self.answer, self.again = cost.answer, cost.again
@@ -314,13 +312,12 @@ class _Climb:
         self, rung: Rung, held: np.ndarray, head: Head, budget: float, ground: Ground | None = None
     ) -> Candidate:
         ground = ground or self.ground
-        folder = _folder(ground, rung, held)
+        folder = folder_of(ground, rung, held)
         if folder:
             self.folders.append(folder)
         material = self._material(ground, held, head, budget, folder)
-        planned = rung.config.epochs
 
-        def progress(epoch: Epoch) -> None:
+        def progress(epoch: Epoch, planned: int) -> None:
             left = epoch.seconds / (epoch.epoch + 1) * max(planned - epoch.epoch - 1, 0)
             if material.budget:
                 left = min(left, max(material.budget - epoch.seconds, 0.0))
@@ -331,7 +328,7 @@ class _Climb:
                 material, rung.config, say=self.watch.say, progress=progress
             )
         except (KeyboardInterrupt, SystemExit):
-            if _begun(folder):
+            if begun(folder):
                 self.watch.say(
                     f"{rung.method}: stopped; the training is kept, and the same fit goes on from there"
                 )
@@ -374,32 +371,6 @@ class _Climb:
         )
 
 
-def _folder(ground: Ground, rung: Rung, held: np.ndarray) -> Path | None:
-    """Where this very training is kept until the fit is done."""
-    if not ground.identity:
-        return None
-    name = hash_parts(
-        [
-            ground.identity,
-            ground.backbone.graph_id,
-            *_of_teacher(ground),
-            rung.method,
-            hash_json(dataclasses.asdict(rung.config)),
-            held.astype("<i8").tobytes(),
-            str(ground.seed),
-        ]
-    )
-    return cache_dir() / "training" / name[:32]
-
-
-def _of_teacher(ground: Ground) -> list[str | bytes]:
-    """What tells one teacher from another."""
-    if ground.teacher is None:
-        return []
-    backbone, head = ground.teacher
-    return [backbone.graph_id, head.weight.tobytes(), head.bias.tobytes()]
-
-
 def _further(epochs: int) -> int:
     """For how long what was judged goes on."""
     return math.ceil(_FURTHER * epochs)
@@ -408,8 +379,3 @@ def _further(epochs: int) -> int:
 def _trained(one: Tried) -> float:
     """Seconds of the longest of its trainings."""
     return max(training.history[-1].seconds for training in one.made)
-
-
-def _begun(folder: Path | None) -> bool:
-    """Whether a training was begun there and not finished with."""
-    return folder is not None and (folder / "state" / "state.json").exists()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +126,8 @@ class Learning:
         config: of the fit.
         stages: are told.
         backbone: frozen.
-        until: when the fit has to be done, of `time.monotonic`; None: any time.
+        began: when the fit began, of `time.monotonic`.
+        until: when it has to be done; None: any time.
         spare: readable inputs without labels.
     """
 
@@ -135,11 +136,12 @@ class Learning:
         config: FitConfig,
         stages: Stages,
         backbone: Backbone,
+        began: float,
         until: float | None,
         spare: Sequence[Input] = (),
     ) -> None:
-        self.config, self.stages, self.backbone, self.until = config, stages, backbone, until
-        self.spare = spare
+        self.config, self.stages, self.backbone = config, stages, backbone
+        self.began, self.until, self.spare = began, until, spare
         self.name = checked(config)
         if config.method == "auto" and is_random(backbone):
             self.name = "scratch"  # there is nothing in its features yet
@@ -173,7 +175,11 @@ class Learning:
             least = self._threshold(learned, climbed, codes, decision, reference)
             decision = dataclasses.replace(decision, familiar_above=least)
         if trials is not None:
-            trials = dataclasses.replace(trials, budget=settings.seconds(self.config.budget))
+            trials = dataclasses.replace(
+                trials,
+                budget=settings.seconds(self.config.budget),
+                seconds=time.monotonic() - self.began,
+            )
         return Lesson(task, candidate, probe, decision, reference, trials, climbed.done)
 
     def curve(self, learned: Learned, lesson: Lesson) -> LearningCurve:
@@ -236,9 +242,10 @@ class Learning:
                 head=lesson.probe.head,
                 seed=self.config.seed,
             )
-            watch = functools.partial(self._epoch, "scratch", of=settled.epochs, left=0)
             made: Candidate = TUNING.get("scratch")(
-                material, settled, progress=lambda epoch: watch(epoch=epoch)
+                material,
+                settled,
+                progress=lambda epoch, of: self._epoch("scratch", epoch, of, 0),
             )
             return made.held_out
 

@@ -90,7 +90,8 @@ class Fitting:
         config = self.config
         checked(config)
         allowed = seconds(config.budget)
-        until = time.monotonic() + allowed if allowed else None
+        began = time.monotonic()
+        until = began + allowed if allowed else None
         with self.stages.enter("read"):
             table, given = self._read(data, test)
         for sentence in table.notes:  # the guess is shown before the work, not after it
@@ -135,7 +136,7 @@ class Fitting:
                 tested, test_features = self._extract(tested, backbone, store, how)
         elif looks is not None:
             test_looks = prints(tested, store)
-        learning = Learning(config, self.stages, backbone, until, seen.spare)
+        learning = Learning(config, self.stages, backbone, began, until, seen.spare)
         train_features = rows_of(features, split.train)
         learned = Learned(
             table.take(split.train),

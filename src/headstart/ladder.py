@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.compute import cache_dir
+from headstart.hashing import hash_json, hash_parts
 from headstart.scores import Trials
 from headstart.train.common import Common
 from headstart.types import Backbone, Candidate, Epoch, Head, Input, Modality
@@ -87,7 +89,7 @@ class Watch:
 
     Attributes:
         say: sentences.
-        epoch: method, epoch, epochs planned (0: the method knows), seconds left.
+        epoch: method, epoch, epochs planned, seconds left.
     """
 
     say: Callable[[str], None] = lambda sentence: None
@@ -163,3 +165,34 @@ def held_out_parts(
         part = np.flatnonzero(folds == fold)
         parts.append(part if judged is None else np.intersect1d(part, judged))
     return [part for part in parts if len(part)]
+
+
+def folder_of(ground: Ground, rung: Rung, held: np.ndarray) -> Path | None:
+    """Where this very training is kept until the fit is done."""
+    if not ground.identity:
+        return None
+    name = hash_parts(
+        [
+            ground.identity,
+            ground.backbone.graph_id,
+            *_told_of_teacher(ground),
+            rung.method,
+            hash_json(dataclasses.asdict(rung.config)),
+            held.astype("<i8").tobytes(),
+            str(ground.seed),
+        ]
+    )
+    return cache_dir() / "training" / name[:32]
+
+
+def _told_of_teacher(ground: Ground) -> list[str | bytes]:
+    """What tells one teacher from another."""
+    if ground.teacher is None:
+        return []
+    backbone, head = ground.teacher
+    return [backbone.graph_id, head.weight.tobytes(), head.bias.tobytes()]
+
+
+def begun(folder: Path | None) -> bool:
+    """Whether a training was begun there and not finished with."""
+    return folder is not None and (folder / "state" / "state.json").exists()

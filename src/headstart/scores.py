@@ -196,6 +196,8 @@ class Trials:
         rows: how many held-out training rows they were compared on.
         budget: seconds the whole was allowed to take; 0 any.
         asked: it is kept because it was asked for, not because it is better beyond noise.
+        seconds: that the fit took until the model was made, also for the rows that had judged it; 0 where
+            that is not known.
     """
 
     kept: str
@@ -203,6 +205,7 @@ class Trials:
     rows: int
     budget: float = 0.0
     asked: bool = False
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -211,6 +214,7 @@ class Trials:
             "rows": self.rows,
             "budget": self.budget,
             "asked": self.asked,
+            "seconds": round(self.seconds, 3),
             "tried": [one.to_json() for one in self.tried],
         }
 

@@ -23,7 +23,7 @@ class Passed:
     Attributes:
         method: that trains.
         epoch: what it came to.
-        of: epochs that are planned; 0 where only the method knows.
+        of: epochs that are planned.
         left: seconds that this training is expected to take further.
     """
 

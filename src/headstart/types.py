@@ -7,7 +7,7 @@ Shapes are written (n, d): n rows, d feature dimensions, k classes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -264,6 +264,10 @@ class Epoch:
     def to_json(self) -> dict[str, Any]:
         """Its attributes."""
         return dataclasses.asdict(self)
+
+
+OnEpoch = Callable[[Epoch, int], None]
+"""Told of every epoch, and how many are planned."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def test_the_ladder_tries_what_suits_within_the_budget(run, stripes, tmp_path):
     assert status == 0, err
     trials = json.loads(printed)["trials"]
     assert trials["budget"] == 120
+    assert sum(one["seconds"] for one in trials["tried"]) < trials["seconds"] < 120
     assert [one["method"] for one in trials["tried"]] == ["probe", "finetune"]
     assert all(one["score"] or one["note"] for one in trials["tried"])
     leading = [one["method"] for one in trials["tried"] if one["beyond_noise"]]

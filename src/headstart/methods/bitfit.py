@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headstart.train import common, tuning
 from headstart.train.material import Material
-from headstart.types import Candidate, Epoch, Modality
+from headstart.types import Candidate, Modality, OnEpoch
 
 if TYPE_CHECKING:
     from headstart.train.settings import Group
@@ -35,7 +35,7 @@ def fit(
     config: Config | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Tune the biases and norms of a backbone's upper layers, and the head.
 

@@ -24,7 +24,7 @@ from headstart.config import note
 from headstart.errors import DataError
 from headstart.train import common, preparing, tuning
 from headstart.train.material import Material
-from headstart.types import Candidate, Epoch, Head, Modality
+from headstart.types import Candidate, Head, Modality, OnEpoch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,7 +82,7 @@ def fit(
     config: Config | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Tune the upper layers of a backbone by pairs, and solve a head on its features.
 
@@ -93,7 +93,7 @@ def fit(
         material: what to learn from.
         config: settings.
         say: told what takes a while, and what was noticed.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
@@ -216,7 +216,7 @@ def _trained(
     config: Config,
     learn: np.ndarray,
     started: float,
-    progress: Callable[[Epoch], None] | None,
+    progress: OnEpoch | None,
 ) -> Trained:
     """The tuning. How long it goes on is fixed beforehand: few held-out rows could not say."""
     from headstart.train.contrast import ToPrototypes, ToRows

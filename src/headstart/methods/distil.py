@@ -26,7 +26,7 @@ from headstart.engine.ort import OrtEngine
 from headstart.errors import ConfigError
 from headstart.train import common, preparing, tuning
 from headstart.train.material import Material
-from headstart.types import Backbone, Candidate, Epoch, Head, Modality
+from headstart.types import Backbone, Candidate, Head, Modality, OnEpoch
 
 if TYPE_CHECKING:
     from headstart.train import students
@@ -110,7 +110,7 @@ def fit(
     config: Config | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Teach a student what a teacher knows.
 
@@ -119,7 +119,7 @@ def fit(
             the teacher must not have learned from the rows `held`, or they judge the student too well.
         config: settings.
         say: told what takes a while, and what was noticed.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
 
     Returns:
         A candidate whose backbone is the student, with a preprocessing of its own. Its held-out logits are
@@ -211,7 +211,7 @@ def _trained(
     config: Config,
     loss: Distillation,
     spent: float,
-    progress: Callable[[Epoch], None] | None,
+    progress: OnEpoch | None,
 ) -> Trained:
     """The training; outputs and targets hold more than logits and codes."""
     k, modality = material.n_classes, material.backbone.modality

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from headstart.config import note
 from headstart.train import common, tuning
 from headstart.train.material import Material
-from headstart.types import Candidate, Epoch, Modality
+from headstart.types import Candidate, Modality, OnEpoch
 
 if TYPE_CHECKING:
     from headstart.train.settings import Group
@@ -77,7 +77,7 @@ def fit(
     config: Config | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Tune the upper layers of a backbone and the head on it.
 
@@ -85,7 +85,7 @@ def fit(
         material: what to learn from.
         config: settings.
         say: told what takes a while, and what was noticed.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are

@@ -23,7 +23,7 @@ from headstart.config import note
 from headstart.errors import BackboneError
 from headstart.train import common, tuning
 from headstart.train.material import Material
-from headstart.types import Backbone, Candidate, Epoch, Head, Modality
+from headstart.types import Backbone, Candidate, Head, Modality, OnEpoch
 
 if TYPE_CHECKING:
     from headstart.train.settings import Group
@@ -67,7 +67,7 @@ def fit(
     config: Config | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Train a network in whole from random weights.
 
@@ -76,7 +76,7 @@ def fit(
             that is a network with random weights itself; a text network takes the backbone's tokenizer.
         config: settings.
         say: told what takes a while, and what was noticed.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
 
     Returns:
         A candidate with a backbone of its own. Its held-out logits are those of the rows `material.held`.

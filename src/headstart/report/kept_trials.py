@@ -23,8 +23,14 @@ def brief(value: Any) -> Any:
 def trials_from(data: Mapping[str, Any]) -> Trials:
     """The inverse of `Trials.to_json`; what is not finite and was kept as None is NaN, or None, again."""
     tried = tuple(_trial(one) for one in data["tried"])
-    asked = bool(data.get("asked", False))
-    return Trials(str(data["kept"]), tried, int(data["rows"]), float(data["budget"]), asked)
+    return Trials(
+        kept=str(data["kept"]),
+        tried=tried,
+        rows=int(data["rows"]),
+        budget=float(data["budget"]),
+        asked=bool(data.get("asked", False)),
+        seconds=real(data.get("seconds", 0.0)),
+    )
 
 
 def thinned(trials: Trials, most: int = 200) -> Trials:

@@ -198,7 +198,8 @@ def _told(one: Trial, trials: Trials, w: Words) -> Told:
 
 
 def _facts(trials: Trials, w: Words) -> tuple[tuple[str, str], ...]:
-    used = sum(one.seconds for one in trials.tried if math.isfinite(one.seconds))
+    each = sum(one.seconds for one in trials.tried if math.isfinite(one.seconds))
+    used = trials.seconds if trials.seconds > 0 else each
     taken = w("tried.budget.any", used=w.seconds(used))
     if trials.budget > 0:
         share = w.percent(used / trials.budget, 0)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FEW, _MORE = 8, 24  # rows: the difference in time is that of the rows alone
+_LOOKED = 1_000  # texts whose lengths are looked at
 _STEPS = 2  # after one to warm up
 
 
@@ -52,8 +53,7 @@ def measured(material: Material, config: common.Common) -> Cost:
         material: what would be learned from.
         config: how much of the backbone would be tuned, and in which batches.
     """
-    n = len(material.codes)
-    some = generator(material.seed, 17).permutation(n)[:_MORE]
+    n, some = len(material.codes), _typical(material)
     plain = replace(config, views=1)
     few, began = some[:_FEW], time.perf_counter()
     preparing.prepared(_part(material, few), plain)
@@ -81,6 +81,16 @@ def measured(material: Material, config: common.Common) -> Cost:
     )
 
 
+def _typical(material: Material) -> np.ndarray:
+    """Some rows; of texts such as are of about the mean length, as texts of one length pass together."""
+    rows = generator(material.seed, 17).permutation(len(material.codes))
+    if material.backbone.modality != "text":
+        return rows[:_MORE]
+    rows = rows[:_LOOKED]
+    length = np.array([len(str(material.inputs[row])) for row in rows.tolist()])
+    return rows[np.argsort(np.abs(length - length.mean()), kind="stable")[:_MORE]]
+
+
 def _part(material: Material, rows: np.ndarray) -> Material:
     """Some of the rows."""
     inputs = [material.inputs[row] for row in rows.tolist()]
@@ -91,7 +101,7 @@ def _part(material: Material, rows: np.ndarray) -> Material:
 def _step(ready: preparing.Ready, batch: int) -> tuple[float, float]:
     """Seconds a row of one step forth and back, and of one forth, in the quicker kind of numbers.
 
-    Texts of about one length pass together in a training, so what these few are padded with does not count.
+    What a few texts are padded with does not count.
     """
     rows = np.arange(batch)
     inputs, targets = ready.source.batch(rows, 0, 0, train=True)

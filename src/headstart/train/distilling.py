@@ -23,7 +23,7 @@ from headstart.engine.ort import OrtEngine
 from headstart.train import sources
 from headstart.train.augment_images import Images, resized_crops
 from headstart.train.between import Between
-from headstart.train.sources import ROWS, Batch, Texts, Views, ahead, room, turn
+from headstart.train.sources import ROWS, Batch, Texts, Views, ahead, room, through, turn
 from headstart.train.students import picture_size
 from headstart.train.trainable import Trainable
 from headstart.types import Head, Preprocess
@@ -250,21 +250,12 @@ def features_of(graph: bytes, source: Views | Texts, rows: np.ndarray) -> np.nda
         rows: (m,) row numbers.
     """
     engine, lengths = OrtEngine(graph), source.lengths
-    order = np.arange(len(rows))
-    if lengths is not None:
-        order = np.argsort(-lengths[rows], kind="stable")
-
-    def run(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        feeds = plain_feeds(source, rows[places], engine.inputs)
-        return places, engine.run(feeds)["features"]
-
-    values: np.ndarray | None = None
-    for places, made in ahead(run, [order[i : i + ROWS] for i in range(0, len(rows), ROWS)]):
-        if values is None:
-            values = room((len(rows), made.shape[1]), np.float32)
-        values[places] = made
-    assert values is not None
-    return values
+    return through(
+        engine,
+        lambda places: plain_feeds(source, rows[places], engine.inputs),
+        len(rows),
+        None if lengths is None else lengths[rows],
+    )
 
 
 def plain_feeds(

@@ -28,13 +28,13 @@ from headstart.train.lock import only_one
 from headstart.train.memory import freed_memory_kept
 from headstart.train.settings import Group, Job, Loss, Score, Settings, Source, Trained
 from headstart.train.weights import Weights, borrowed
-from headstart.types import Epoch
+from headstart.types import OnEpoch
 
 
 def train(
     module: nn.Module, source: Source, learn: np.ndarray, held: np.ndarray, *,
     groups: Sequence[Group], loss: Loss, score: Score, settings: Settings,
-    folder: Path | None = None, progress: Callable[[Epoch], None] | None = None,
+    folder: Path | None = None, progress: OnEpoch | None = None,
     classes: np.ndarray | None = None, lengths: np.ndarray | None = None,
 ) -> Trained:  # fmt: skip
     """Train a module; afterwards it predicts, with the weights of the epoch that `settings.select` names.
@@ -53,7 +53,7 @@ def train(
         score: outputs and targets -> a number for the history.
         settings: how to train.
         folder: where the state and `metrics.jsonl` are kept; None: nowhere.
-        progress: called after every epoch.
+        progress: called after every epoch, with how many are planned.
         classes: (n,) class of each row to learn from, for balanced drawing.
         lengths: (n,) length of each row to learn from, where batches are padded to the longest.
 
@@ -89,7 +89,7 @@ def _begun(job: Job, weights: Weights, keeper: Keeper, note: str) -> Course:
 
 def _finished(
     job: Job, weights: Weights, keeper: Keeper, course: Course,
-    progress: Callable[[Epoch], None] | None,
+    progress: OnEpoch | None,
 ) -> Course:  # fmt: skip
     """The loop."""
     made = course.state.plan
@@ -108,7 +108,7 @@ def _finished(
                 elif keeper.due():
                     course = keeper.kept(course, weights.snapshot())
                 if ended and progress:
-                    progress(course.state.history[-1])
+                    progress(course.state.history[-1], made.epochs)
         except (KeyboardInterrupt, SystemExit):
             if weights.at == course.state.step:  # not in the middle of a change
                 keeper.kept(course, weights.snapshot())

@@ -56,6 +56,11 @@ class Plan:
     held_seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def epochs(self) -> int:
+        """Of which the last one may be shorter."""
+        return -(-self.steps // self.per_epoch)
+
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 0."""
         return min(self.per_epoch, self.steps - epoch * self.per_epoch)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AUGMENT = "trivial"  # for pictures, where nothing else is said
-_ROWS = 32  # in one run of the engine
 _MIXUP = 0.2  # alpha of Zhang et al. 2018
 _CUTMIX = 1.0  # alpha of Yun et al. 2019
 
@@ -114,20 +113,15 @@ def features_of(ready: Ready, engine: OrtEngine | None = None) -> np.ndarray:
         ready: the backbone, and the rows.
         engine: of `engine_of`, where it is at hand.
     """
-    engine = engine or engine_of(ready)
-    names, (output,) = ready.module.top.inputs, engine.outputs
-    n, lengths = len(ready.source.targets), ready.source.lengths
-    order = np.arange(n) if lengths is None else np.argsort(-lengths, kind="stable")
-    out: np.ndarray | None = None
-    for start in range(0, n, _ROWS):
-        rows = order[start : start + _ROWS]
-        inputs, _ = ready.source.batch(rows, 0, 0, train=False)
-        made = engine.run({name: one.numpy() for name, one in zip(names, inputs)})[output]
-        if out is None:
-            out = np.empty((n, made.shape[1]), np.float32)
-        out[rows] = made
-    assert out is not None
-    return out
+    from headstart.train.sources import through
+
+    source, names = ready.source, ready.module.top.inputs
+
+    def feeds(rows: np.ndarray) -> dict[str, np.ndarray]:
+        inputs, _ = source.batch(rows, 0, 0, train=False)
+        return {name: one.numpy() for name, one in zip(names, inputs)}
+
+    return through(engine or engine_of(ready), feeds, len(source.targets), source.lengths)
 
 
 def answers(material: Material, backbone: Backbone, config: Common) -> np.ndarray:

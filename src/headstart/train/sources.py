@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from headstart.compute import cache_dir, threads
+from headstart.engine.ort import OrtEngine
 from headstart.errors import UnreadableInput
 from headstart.preprocess import image
 from headstart.preprocess.text import TextEncoder, pad
@@ -217,6 +218,35 @@ def ahead(run: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
             waiting[place] = None  # type: ignore[call-overload]  # its arrays may go
             if following < len(tasks):
                 waiting.append(pool.submit(run, tasks[following]))
+
+
+def through(
+    engine: OrtEngine,
+    feeds: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    n: int,
+    lengths: np.ndarray | None = None,
+) -> np.ndarray:
+    """(n, d) float32, the one output of an engine for all rows.
+
+    Args:
+        engine: runs the graph.
+        feeds: (b,) row numbers -> the graph's inputs; asked on any thread.
+        n: rows.
+        lengths: (n,) by which rows pass together; None: as they come.
+    """
+    (output,) = engine.outputs
+    order = np.arange(n) if lengths is None else np.argsort(-lengths, kind="stable")
+
+    def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return rows, engine.run(feeds(rows))[output]
+
+    values: np.ndarray | None = None
+    for rows, made in ahead(run, [order[i : i + ROWS] for i in range(0, n, ROWS)]):
+        if values is None:
+            values = room((n, made.shape[1]), np.float32)
+        values[rows] = made
+    assert values is not None
+    return values
 
 
 def _wider(steps: Sequence[Any]) -> tuple[dict[str, Any], ...]:

@@ -22,7 +22,7 @@ from headstart.metrics import accuracy, confusion, macro_f1
 from headstart.train.common import Common
 from headstart.train.material import Material
 from headstart.train.preparing import features_of, prepared
-from headstart.types import Backbone, Candidate, Epoch
+from headstart.types import Backbone, Candidate, OnEpoch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -49,7 +49,7 @@ def tune(
     weight_decay: float = 0.0,
     merge: Callable[[Tuned], None] | None = None,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Candidate:
     """Train a backbone's upper layers and a head on them.
 
@@ -63,7 +63,7 @@ def tune(
         weight_decay: of the parameters whose group wants it.
         merge: called after the training, to put the module's own parameters back.
         say: told what takes a while, and what was noticed.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
@@ -213,7 +213,7 @@ def run(
     loss: Loss,
     score: Score,
     settings: Settings,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: OnEpoch | None = None,
 ) -> Trained:
     """The training; texts of about one length pass together, also the held-out ones.
 
@@ -226,7 +226,7 @@ def run(
         loss: outputs and targets -> mean over the rows.
         score: outputs and targets -> a number for the history.
         settings: how to train.
-        progress: told of every epoch.
+        progress: told of every epoch, and how many are planned.
     """
     from headstart.train.loop import train
 
