@@ -522,7 +522,7 @@ def test_the_section_says_every_number(name, lang):
 def test_the_time_of_the_whole_fit_counts():
     """What is trained for the mean, after the judging, is not in the seconds of what was judged."""
     report = having("many")
-    trials = dataclasses.replace(report.evaluation.trials, seconds=540.0)
+    trials = dataclasses.replace(report.evaluation.trials, budget=600.0, seconds=540.0)
     report = dataclasses.replace(
         report, evaluation=dataclasses.replace(report.evaluation, trials=trials)
     )
