@@ -66,7 +66,7 @@ def noise() -> Trials:
 
 
 def won() -> Trials:
-    """Three, of which the cheaper of two that lead is kept, and one that could not be tried."""
+    """Three, of which two lead; the best has a long remark."""
     found = trials(
         ("bitfit", 0.808, 22.0, 8), ("lora", 0.868, 48.0, 10), ("finetune", 0.874, 95.0, 12)
     )

@@ -224,7 +224,7 @@ def test_a_bundle_keeps_what_was_tried_for_the_report(bundle, tmp_path, capsys):
     target = tmp_path / "page.html"
     assert main.main(["report", str(bundle), "--lang", "zh", "--out", str(target), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["evaluation"]["trials"]["kept"] == "lora"
+    assert shown["evaluation"]["trials"]["kept"] == "finetune"
     assert "尝试过的方法" in target.read_text("utf-8")
     assert open_bundle(bundle).manifest["schema"] == 1  # older readers still open it
 
@@ -322,7 +322,7 @@ def test_a_small_p_that_is_not_enough_is_explained_where_several_were_tried():
         (
             among(rival(0.03, 0.0005, True, 9.0, "lora"), rival(0.034, 0.0005, True), kept="lora"),
             "Kept: low-rank updates, +3.0 points",
-            "The score of fine-tuning is higher, but within noise, and the cost is higher, too.",
+            "So large a lead is hardly chance: if nothing tried were better than the probe",
         ),
         (
             among(

@@ -184,7 +184,8 @@ class _Climb:
         ground = self.ground
         if ground.until is None or rung.fixed:
             return rung, ""  # a training plans its epochs itself
-        shares = (1.0, *_SHALLOWER)
+        # beside a method that leads, a shallow second one would only take its time
+        shares = (1.0,) if self.reserved else (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
             before = replace(rung, config=config)

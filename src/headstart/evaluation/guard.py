@@ -8,8 +8,8 @@ lucky, the level is shared among them (Bonferroni).
 On a few hundred rows a gain of some points is within the noise of counting right answers, while the
 probabilities, which say more than right or wrong, may have become better without doubt. So a candidate also
 leads where its log loss is lower by more than noise, each after its own temperature, and its score is no
-lower. Both looks share the level. Of those that lead the best is kept, unless a cheaper one is within noise
-of it.
+lower. Both looks share the level. Of those that lead the one with the best score is kept: what it cost is spent,
+and it runs no slower than the others.
 """
 
 from __future__ import annotations
@@ -78,22 +78,9 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
         gain = Metric(float((losses[0] - loss).mean()), *_middle(gains))
         beyond = (p < level and lead.value > 0) or (p_loss < level and lead.value >= 0)
         tried.append(Trial(entry.method, entry.seconds, score, lead, p, gain, p_loss, beyond))
-    return Trials(tried[_keep(tried, here, there, level)].method, tuple(tried), len(truth))
-
-
-def _keep(
-    tried: Sequence[Trial], here: Sequence[float], there: Sequence[np.ndarray], level: float
-) -> int:
-    """The place of the candidate that is kept."""
     leading = [place for place, one in enumerate(tried) if one.beyond]
-    if not leading:
-        return 0
-    best = max(leading, key=lambda place: (here[place], -place))
-    cheaper = sorted((place for place in leading if place != best), key=lambda i: tried[i].seconds)
-    for place in cheaper:
-        if tried[place].seconds < tried[best].seconds and _p(there[best] - there[place]) >= level:
-            return place
-    return best
+    best = max(leading, key=lambda place: here[place], default=0)
+    return Trials(tried[best].method, tuple(tried), len(truth))
 
 
 def _losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:

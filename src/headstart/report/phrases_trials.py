@@ -99,9 +99,6 @@ TRIALS: dict[str, tuple[str, str]] = {
     "tried.decided.asked": (
         "Kept, because it was asked for: {name}, {told}.", "按要求保留：{name}，{told}。"),
     "tried.decided.other": ("Kept: {name}.", "保留：{name}。"),
-    "tried.cheaper": (
-        "The score of {best} is higher, but within noise, and the cost is higher, too.",
-        "{best}的得分更高，但差别未超出误差，耗时也更多。"),
     "tried.leads": (
         "Of the {n:,} methods that lead beyond noise, it is the best.", "在 {n:,} 个领先超出误差的方法中，它最好。"),
     "tried.why.first": (

@@ -176,10 +176,7 @@ def why(trials: Trials, w: Words) -> list[str]:
         return []
     told = list[str]()
     leading = [one for one in trials.tried if one.beyond and one.lead is not None]
-    best = max(leading, key=_lead, default=winner)
-    if best is not winner and best.seconds > winner.seconds:
-        told.append(w("tried.cheaper", best=called(best.method, w)))
-    elif best is winner and len(leading) > 1:
+    if len(leading) > 1 and winner is max(leading, key=_lead):
         told.append(w("tried.leads", n=len(leading)))
     reason = "tried.why.surer" if surer(winner, trials) else "tried.why.lead"
     return [*told, w(reason, first=the(first.method, w)), *_mean(winner, w)]
