@@ -101,7 +101,8 @@ class _Climb:
         self.given += [ground.teacher[0]] if ground.teacher else []
         self.answer, self.again = 0.0, 0.0  # seconds for features: of a new input, of a row here
         self.another = True  # a training beside a single one is planned, for a mean
-        self.reserved = 0.0  # seconds for what leads to learn from all rows
+        self.leads: Tried | None = None  # beyond noise, of what was tried so far
+        self.reserved = 0.0  # seconds for it to learn from all rows
 
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
@@ -109,8 +110,8 @@ class _Climb:
         for rung in rungs:
             tried.append(self._try(rung))
             found = self._guarded(tried)
-            leads = next((one for one in tried if one.rung.method == found.kept), None)
-            self.reserved = self._all_rows(leads) if leads else 0.0
+            self.leads = next((one for one in tried if one.rung.method == found.kept), None)
+            self.reserved = self._all_rows(self.leads) if self.leads else 0.0
         for one in tried:
             if one.note:
                 self.watch.say(f"{one.rung.method}: {one.note}")
@@ -185,7 +186,7 @@ class _Climb:
         if ground.until is None or rung.fixed:
             return rung, ""  # a training plans its epochs itself
         # beside a method that leads, a shallow second one would only take its time
-        shares = (1.0,) if self.reserved else (1.0, *_SHALLOWER)
+        shares = (1.0,) if self.leads else (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         for config in ways:
             before = replace(rung, config=config)
