@@ -89,10 +89,10 @@ def made_features(material, config):
 MEANS = []
 
 
-def mean(judged, made, material, config):
+def mean(judged, made, material, config, some):
     """A backbone of another name."""
     MEANS.append((made, material))
-    features = np.full((len(material.codes), D), -1.0)
+    features = np.full((len(some), D), -1.0)
     return replace(judged, backbone=replace(material.backbone, graph_id="mean"), features=features)
 
 
@@ -152,7 +152,7 @@ def test_what_beats_the_probe_is_kept_and_another_training_sees_the_rows_that_ju
     assert np.array_equal(found.candidate.held_out_rows, both), "all of them calibrate"
     assert found.candidate.held_out.shape == (len(both), K)
     assert found.trials.rows == FOLD, "those of the first decided"
-    assert (found.judged == FOLD).all()
+    assert (found.judged.features == FOLD).all()
     assert np.array_equal(found.unseen, trial.held)
     assert said[-2:] == [
         "one: training 2, with other rows held out",
@@ -164,8 +164,8 @@ def test_the_graph_of_the_mean_leaves_the_shelf_when_it_is_in_the_bundle(monkeyp
     shelf = tmp_path / "mean"
     shelf.mkdir()
 
-    def kept(judged, made, material, config):
-        found = mean(judged, made, material, config)
+    def kept(*given):
+        found = mean(*given)
         backbone = replace(found.backbone, graph=shelf / "graph.onnx")
         return replace(found, backbone=backbone)
 
@@ -197,7 +197,7 @@ def test_where_there_is_no_mean_it_goes_on_with_all_rows(apart):
     assert (trial.backbone.graph_id, final.backbone.graph_id) == ("g", "gt")
     assert (found.candidate.chosen["epochs"], found.candidate.chosen["best"]) == (5, 5)
     assert (found.candidate.features == 0).all()
-    assert (found.judged == FOLD).all()
+    assert (found.judged.features == FOLD).all()
     assert np.array_equal(found.candidate.held_out_rows, trial.held)
     assert np.array_equal(found.unseen, trial.held)
     assert found.candidate.held_out.shape == (FOLD, K)
@@ -378,18 +378,40 @@ def test_features_of_the_rows_take_time(monkeypatch, judged, times):
     assert (found.judged is None) is not judged
 
 
+def test_so_many_rows_are_looked_at_as_a_tenth_of_the_time_allows(monkeypatch, apart):
+    """Some that the judged one has not seen among them, and every class."""
+    monkeypatch.setattr(climbing, "_LOOKED", 30)
+    asked = []
+
+    def answers(material, backbone, config, some):
+        asked.append(some)
+        return np.zeros((len(some), D))
+
+    monkeypatch.setattr(climbing, "answers", answers)
+    rung = Rung("one", Settings(right=0.95, featured=False))
+    for again, rows in ((0.0, N), (0.05, N), (0.2, 150), (2.0, 30)):
+        cost = Cost(5.0, 10.0, again, again)
+        monkeypatch.setattr(climbing, "measured", lambda material, config, cost=cost: cost)
+        asked.clear()
+        found = climb(ground(until=CLOCK.now + 600), [rung])
+        assert all(0.7 * rows < len(some) <= rows for some in asked), again
+        assert np.array_equal(found.judged.feature_rows, asked[-1])
+        assert np.isin(found.unseen, asked[-1]).sum() >= rows // 5
+        assert (np.diff(asked[-1]) > 0).all()
+
+
 def test_features_of_what_was_judged_are_made_where_they_are_wanted(monkeypatch, apart):
     """A training that holds rows out makes none."""
 
-    def answers(material, backbone, config):
+    def answers(material, backbone, config, some):
         made.append(backbone.graph_id)
-        return np.full((N, D), -2.0)
+        return np.full((len(some), D), -2.0)
 
     made = []
     monkeypatch.setattr(climbing, "answers", answers)
     rung = Rung("one", Settings(right=0.95, featured=False))
     found = climb(ground(), [rung])
-    assert (made, (found.judged == -2).all()) == (["gt"], True)
+    assert (made, (found.judged.features == -2).all()) == (["gt"], True)
     made.clear()
     assert climb(ground(judged=False), [rung]).judged is None
     assert not made

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from headstart.backbones import shelf  # noqa: E402
 from headstart.engine.ort import OrtEngine  # noqa: E402
 from headstart.methods import bitfit, finetune, lora, probe  # noqa: E402
+from headstart.train import preparing  # noqa: E402
 from headstart.train.material import Material  # noqa: E402
 from headstart.train.trainable import layers  # noqa: E402
 from headstart.types import Preprocess  # noqa: E402
@@ -183,4 +184,9 @@ def test_nothing_held_out(material):
     assert found.held_out.shape[0] == 0
     assert found.chosen["epochs"] == found.chosen["best"] == 2
     features = answers(found.backbone, material.inputs)
-    np.testing.assert_allclose(found.features, features, atol=2e-2, rtol=2e-2)
+    assert found.features is None
+    made = preparing.answers(material, found.backbone, CONFIG)
+    np.testing.assert_allclose(made, features, atol=2e-2, rtol=2e-2)
+    some = np.array([3, 5, 11])
+    few = preparing.answers(material, found.backbone, CONFIG, some)
+    np.testing.assert_allclose(few, made[some], atol=1e-5)

@@ -48,7 +48,7 @@ def logits(made, pictures):
 )
 def test_every_weight_is_the_mean(material, method, config):  # noqa: F811
     made = trainings(material, method, config)
-    found = mean_of(joined(made), made, material, config)
+    found = mean_of(joined(made), made, material, config, np.arange(len(material.codes)))
     tables = [weights(one.backbone) for one in made]
     for name, value in weights(found.backbone).items():
         mean = np.mean([table[name].astype(np.float64) for table in tables], axis=0)
@@ -60,7 +60,7 @@ def test_every_weight_is_the_mean(material, method, config):  # noqa: F811
 
 def test_what_ships_answers_as_its_features_say_and_better_than_the_worst(material):  # noqa: F811
     made = trainings(material)
-    found = mean_of(joined(made), made, material, CONFIG)
+    found = mean_of(joined(made), made, material, CONFIG, np.arange(len(material.codes)))
     shipped = logits(found, material.inputs)
     assert np.allclose(found.features @ found.head.weight + found.head.bias, shipped, atol=1e-3)
     apart = np.arange(3, len(material.codes), 4)  # rows that every training has learned from
@@ -71,6 +71,17 @@ def test_what_ships_answers_as_its_features_say_and_better_than_the_worst(materi
     held = np.concatenate([one.held_out_rows for one in made])
     assert np.array_equal(found.held_out_rows, held)
     assert np.array_equal(found.held_out, np.concatenate([one.held_out for one in made]))
+
+
+def test_features_of_some_rows_and_the_same_weights(material):  # noqa: F811
+    made = trainings(material, n=2)
+    every = np.arange(len(material.codes))
+    whole = mean_of(joined(made), made, material, CONFIG, every)
+    few = every[::7]  # held-out ones and others
+    found = mean_of(joined(made), made, material, CONFIG, few)
+    assert np.array_equal(found.feature_rows, few)
+    assert np.allclose(found.features, whole.features[few], atol=1e-5)
+    assert found.backbone.graph_id == whole.backbone.graph_id
 
 
 def test_networks_of_different_basins_have_no_mean(material):  # noqa: F811
@@ -86,17 +97,20 @@ def test_networks_of_different_basins_have_no_mean(material):  # noqa: F811
         licence="CC0-1.0", sha256="0" * 64, preprocess=material.backbone.preprocess,
     )  # fmt: skip
     made[1] = replace(made[1], backbone=other)
-    assert mean_of(joined(made), made, material, CONFIG) is None
+    assert mean_of(joined(made), made, material, CONFIG, np.arange(len(material.codes))) is None
 
 
 def test_other_graphs_and_what_has_no_backbone_have_no_mean(material):  # noqa: F811
     made = trainings(material, n=2)
     judged = joined(made)
-    assert mean_of(judged, [made[0], replace(made[1], backbone=None)], material, CONFIG) is None
+    every = np.arange(len(material.codes))
+    gone = [made[0], replace(made[1], backbone=None)]
+    assert mean_of(judged, gone, material, CONFIG, every) is None
     graph = onnx.load(str(made[1].backbone.graph))
     graph.graph.node[0].name = "another"
     other = shelf.keep(
         "another net", graph=graph.SerializeToString(), name="tiny:net", modality="image", dim=12,
         licence="CC0-1.0", sha256="0" * 64, preprocess=material.backbone.preprocess,
     )  # fmt: skip
-    assert mean_of(judged, [made[0], replace(made[1], backbone=other)], material, CONFIG) is None
+    changed = [made[0], replace(made[1], backbone=other)]
+    assert mean_of(judged, changed, material, CONFIG, every) is None

@@ -20,6 +20,7 @@ import numpy as np
 
 from headstart.compute import generator
 from headstart.errors import BackboneError, DataError
+from headstart.evaluation.familiarity import sample
 from headstart.evaluation.guard import Entry, guard
 from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, begun, folder_of, held_out_parts
 from headstart.methods import TUNING
@@ -39,6 +40,8 @@ _FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
 _SLOWER = 0.25  # of the learning rate, then
 _SPARE = 0.97  # of the time left is planned with
 _JUDGING = 0.8  # of the time left may go into holding out further rows
+_LOOKING = 0.1  # of the time left may go into the features of rows that new inputs are held against
+_LOOKED = 1_000  # of such rows at least
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
 
@@ -101,6 +104,7 @@ class _Climb:
         self.given = [one for one in (ground.backbone, ground.student) if one]
         self.given += [ground.teacher[0]] if ground.teacher else []
         self.answer, self.again = 0.0, 0.0  # seconds for features: of a new input, of a row here
+        self.looked = len(ground.codes)  # rows whose features by a tuned network are made
         self.another = True  # a training beside a single one is planned, for a mean
         self.leads: Tried | None = None  # beyond noise, of what was tried so far
         self.reserved = 0.0  # seconds for it to learn from all rows
@@ -123,18 +127,28 @@ class _Climb:
         trial = chosen.candidate
         final = self._final(chosen, trial)
         trials = with_trainings(trials, final)
-        judged = self._features(chosen.rung, trial) if ground.judged or final is trial else None
-        if final is trial:
-            final = replace(final, features=judged)
+        judged = self._featured(chosen.rung, trial) if ground.judged or final is trial else None
+        final = judged if judged and final is trial else self._featured(chosen.rung, final)
         return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
 
-    def _features(self, rung: Rung, made: Candidate) -> np.ndarray | None:
-        """Features of all rows by what a rung made; None where the backbone is the frozen one."""
+    def _featured(self, rung: Rung, made: Candidate) -> Candidate:
+        """What a rung made, with the features of the rows that are looked at."""
         if made.features is not None or made.backbone is None:
-            return made.features
-        self.watch.say(f"{rung.method}: features of all rows by the tuned network")
-        material = self._material(self.ground, self.parts[-1], made.head, 0.0, None)
-        return answers(material, made.backbone, rung.config)
+            return made
+        rows = self._looked_at()
+        self.watch.say(f"{rung.method}: features of {len(rows):,} rows by the tuned network")
+        material = self._material(self.ground, np.empty(0, np.int64), made.head, 0.0, None)
+        features = answers(material, made.backbone, rung.config, rows)
+        return replace(made, features=features, feature_rows=rows)
+
+    def _looked_at(self) -> np.ndarray:
+        """(m,) rows that new inputs are held against, and held-out ones: all, or what the time allows."""
+        codes = self.ground.codes
+        if self.looked >= len(codes):
+            return np.arange(len(codes))
+        part = self.parts[-1]
+        unseen = part[sample(codes[part], self.looked // 3)]
+        return np.union1d(unseen, sample(codes, self.looked - len(unseen)))
 
     def _hold_out(self, part: np.ndarray) -> None:
         self.parts.append(part)
@@ -160,7 +174,8 @@ class _Climb:
         made = self._run(rungs[0], np.empty(0, np.int64), ground.probe.head, self._left())
         blank = np.full((len(ground.codes), ground.n_classes), np.nan, np.float32)
         made = replace(made, held_out=blank, held_out_rows=None)
-        return Climbed(made, None, made.features, folders=tuple(self.folders))
+        made = self._featured(rungs[0], made)
+        return Climbed(made, None, made, folders=tuple(self.folders))
 
     def _try(self, rung: Rung) -> Tried:
         """One rung: measured, begun where it fits, and its answers for the held-out rows."""
@@ -199,6 +214,7 @@ class _Climb:
         first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
         cost = measured(first, rung.config)
         self.answer, self.again = cost.answer, cost.again
+        self._look()
         left = self._left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs)
         for config, share in zip(ways, shares):
@@ -211,6 +227,14 @@ class _Climb:
             f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
             f" {max(left, 0):.0f} s left"
         )
+
+    def _look(self) -> None:
+        """As many rows as their features take a tenth of the time left."""
+        assert self.ground.until is not None
+        left = _LOOKING * (self.ground.until - time.monotonic())
+        each = self.again * (2 if self.ground.judged else 1)
+        if each * len(self.ground.codes) > left:
+            self.looked = max(int(left / each), _LOOKED)
 
     def _widen(self, rung: Rung, cost: Cost, left: float) -> None:
         """Hold out further rows where all of a training fits so often: the first rung decides for all."""
@@ -305,7 +329,7 @@ class _Climb:
         if len(made) < 2:
             return None
         whole = self._material(ground, np.empty(0, np.int64), ground.probe.head, 0.0, None)
-        mean = mean_of(joined(made), made, whole, rung.config)
+        mean = mean_of(joined(made), made, whole, rung.config, self._looked_at())
         if mean is None:
             return None
         self._on_shelf(mean, ground)
@@ -351,7 +375,7 @@ class _Climb:
         ground = self.ground
         if ground.until is None:
             return float("inf")
-        here = len(ground.codes) * (2 if ground.judged else 1)
+        here = min(self.looked, len(ground.codes)) * (2 if ground.judged else 1)
         rest = ground.after + ground.waiting * self.answer + here * self.again
         return _SPARE * (ground.until - time.monotonic() - rest)
 

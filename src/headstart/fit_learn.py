@@ -169,8 +169,7 @@ class Learning:
             climbed = climb(ground, rungs, asked=asked, watch=watch)
         candidate, trials = climbed.candidate, climbed.trials
         decision = self._decision(learned, candidate, codes)
-        features = learned.features.values if candidate.features is None else candidate.features
-        reference = familiarity.reference_of(features, codes, learned.table.names, len(task.labels))
+        reference = self._reference(learned, candidate, codes, len(task.labels))
         if self.config.refuse:
             least = self._threshold(learned, climbed, codes, decision, reference)
             decision = dataclasses.replace(decision, familiar_above=least)
@@ -390,6 +389,16 @@ class Learning:
             at_cost=config.at_cost or None,
         )
 
+    def _reference(
+        self, learned: Learned, candidate: Candidate, codes: np.ndarray, k: int
+    ) -> Reference:
+        """What new inputs are held against."""
+        features, names = candidate.features, learned.table.names
+        if features is None:
+            return familiarity.reference_of(learned.features.values, codes, names, k)
+        rows = _rows_of(candidate, len(codes))
+        return familiarity.reference_of(features, codes[rows], [names[row] for row in rows], k)
+
     def _threshold(
         self,
         learned: Learned,
@@ -399,18 +408,26 @@ class Learning:
         reference: Reference,
     ) -> float | None:
         """Below which familiarity an input is refused."""
-        candidate, folds, features = climbed.candidate, learned.split.folds, climbed.judged
-        if features is None:
+        candidate, judged, keep = climbed.candidate, climbed.judged, 1 - self.config.refuse
+        said = probabilities(candidate.held_out, decision)
+        held, weight = candidate.held_out_rows, reference.weight
+        if judged is None or judged.features is None:
             marked = np.array(learned.table.split or [""] * len(codes)) == "val"
-            features, folds = learned.features.values, familiarity.judging(folds, marked)
-        else:  # only the rows that this very backbone has not learned from
-            folds = np.where(np.isin(np.arange(len(codes)), climbed.unseen), 0, -1)
+            folds = familiarity.judging(learned.split.folds, marked)
+            features = learned.features.values
+            return familiarity.threshold(
+                features, codes, folds, said, keep, rows=held, weight=weight
+            )
+        # only the rows that this very backbone has not learned from
+        rows = _rows_of(judged, len(codes))
+        folds = np.where(np.isin(rows, climbed.unseen), 0, -1)
+        held = np.arange(len(codes)) if held is None else held
+        _, of_held, of_rows = np.intersect1d(held, rows, return_indices=True)
         return familiarity.threshold(
-            features,
-            codes,
-            folds,
-            probabilities(candidate.held_out, decision),
-            1 - self.config.refuse,
-            rows=candidate.held_out_rows,
-            weight=reference.weight,
+            judged.features, codes[rows], folds, said[of_held], keep, rows=of_rows, weight=weight
         )
+
+
+def _rows_of(candidate: Candidate, n: int) -> np.ndarray:
+    """(m,) the training rows that its features are of."""
+    return np.arange(n) if candidate.feature_rows is None else candidate.feature_rows

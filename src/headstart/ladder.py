@@ -103,15 +103,15 @@ class Climbed:
     Attributes:
         candidate: what is kept.
         trials: what was compared; None where there was nothing to compare.
-        judged: (n, d) features of the rows by the model that answered the held-out ones, the last of them
-            where there were several; None for the probe, and where they are not wanted.
+        judged: the model that answered the held-out rows, the last of them where there were several, with
+            its features; None for the probe, and where they are not wanted.
         unseen: (m,) rows that this model did not learn from.
         folders: where the trainings and the graphs that they made are kept, for `done`.
     """
 
     candidate: Candidate
     trials: Trials | None
-    judged: np.ndarray | None = None
+    judged: Candidate | None = None
     unseen: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     folders: tuple[Path, ...] = ()
 

@@ -286,6 +286,8 @@ class Candidate:
         backbone: where the method changed the backbone's weights: the one that the head belongs to.
         features: (n_train, d) of the training rows by that backbone; None where it did not change, or where
             they were not needed to judge it.
+        feature_rows: where they are of some rows alone: features is (m, d), and row i of it belongs to
+            training row feature_rows[i], ascending.
         history: epochs of the training; empty where nothing was trained.
         notes: what was noticed on the way, as sentences.
     """
@@ -298,6 +300,7 @@ class Candidate:
     held_out_rows: np.ndarray | None = None
     backbone: Backbone | None = None
     features: np.ndarray | None = None
+    feature_rows: np.ndarray | None = None
     history: tuple[Epoch, ...] = ()
     notes: tuple[str, ...] = ()
 

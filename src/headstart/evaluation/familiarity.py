@@ -58,7 +58,7 @@ def reference_of(
         )
     if len(truth) and not (truth.min() >= 0 and truth.max() < k):
         raise ValueError(f"codes have to be within 0..{k - 1}")
-    rows = _sample(truth, min(limit, max(k, BYTES // (2 * x.shape[1]))))
+    rows = sample(truth, min(limit, max(k, BYTES // (2 * x.shape[1]))))
     kept = unit(x[rows]).astype(np.float16).astype(np.float32)
     made = Reference(kept, truth[rows].astype(np.int32), tuple(str(names[i]) for i in rows))
     made = replace(made, neighbours=min(NEIGHBOURS, max(len(made) - 1, 1)))
@@ -175,8 +175,13 @@ def _out_of_fold(
     return np.concatenate(found) if found else np.empty(0)
 
 
-def _sample(codes: np.ndarray, limit: int) -> np.ndarray:
-    """Row numbers, ascending: of every class by its share, at least one each."""
+def sample(codes: np.ndarray, limit: int) -> np.ndarray:
+    """Row numbers, ascending: of every class by its share, at least one each.
+
+    Args:
+        codes: (n,) class numbers.
+        limit: rows, as far as each class keeps one.
+    """
     if len(codes) <= limit:
         return np.arange(len(codes))
     order = np.lexsort((generator(0, 5).random(len(codes)), codes))

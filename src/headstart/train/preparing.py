@@ -106,34 +106,42 @@ def engine_of(ready: Ready) -> OrtEngine:
     return OrtEngine(graph.SerializeToString())
 
 
-def features_of(ready: Ready, engine: OrtEngine | None = None) -> np.ndarray:
-    """(n, d) float32 features of all rows by the backbone as it is now, through the engine.
+def features_of(
+    ready: Ready, engine: OrtEngine | None = None, some: np.ndarray | None = None
+) -> np.ndarray:
+    """(m, d) float32 features of rows by the backbone as it is now, through the engine.
 
     Args:
         ready: the backbone, and the rows.
         engine: of `engine_of`, where it is at hand.
+        some: (m,) row numbers; None: all.
     """
     from headstart.train.sources import through
 
     source, names = ready.source, ready.module.top.inputs
+    rows = np.arange(len(source.targets)) if some is None else some
+    lengths = None if source.lengths is None else source.lengths[rows]
 
-    def feeds(rows: np.ndarray) -> dict[str, np.ndarray]:
-        inputs, _ = source.batch(rows, 0, 0, train=False)
+    def feeds(places: np.ndarray) -> dict[str, np.ndarray]:
+        inputs, _ = source.batch(rows[places], 0, 0, train=False)
         return {name: one.numpy() for name, one in zip(names, inputs)}
 
-    return through(engine or engine_of(ready), feeds, len(source.targets), source.lengths)
+    return through(engine or engine_of(ready), feeds, len(rows), lengths)
 
 
-def answers(material: Material, backbone: Backbone, config: Common) -> np.ndarray:
-    """(n, d) float32 features of all rows by a backbone that was made of the material's own.
+def answers(
+    material: Material, backbone: Backbone, config: Common, some: np.ndarray | None = None
+) -> np.ndarray:
+    """(m, d) float32 features of rows by a backbone that was made of the material's own.
 
     Args:
         material: what was learned from.
         backbone: what came of it.
         config: how much of it was tuned: what lies below need not be run again.
+        some: (m,) row numbers; None: all.
     """
     tuned = replace(material, backbone=backbone, prepared=dict(material.prepared))
-    return features_of(prepared(tuned, config))
+    return features_of(prepared(tuned, config), some=some)
 
 
 def _graph(backbone: Backbone) -> tuple[ModelProto, Layers]:

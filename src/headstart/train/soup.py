@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def mean_of(
-    judged: Candidate, made: Sequence[Candidate], material: Material, config: Common
+    judged: Candidate,
+    made: Sequence[Candidate],
+    material: Material,
+    config: Common,
+    some: np.ndarray,
 ) -> Candidate | None:
     """The mean of several trainings of one method.
 
@@ -36,9 +40,10 @@ def mean_of(
         made: what they made of the backbone of `material`, at least two.
         material: what they learned from.
         config: the method's settings.
+        some: (m,) rows whose features are wanted, ascending; held-out ones among them check the mean.
 
     Returns:
-        `judged` with the mean's head, backbone and features; None where there is no mean, or where the networks
+        `judged` with the mean's head, backbone and features of those rows; None where there is no mean, or where the networks
         do not lie in one basin: it then answers the held-out rows, of which most of them have learned, worse
         than each did that had not seen them.
     """
@@ -49,13 +54,14 @@ def mean_of(
         return None
     head = Head(_mean([one.head.weight for one in made]), _mean([one.head.bias for one in made]))
     backbone = shelved(material.backbone, _mean_graph(models))
-    features = answers(material, backbone, config)
-    rows = judged.held_out_rows
-    assert rows is not None
-    score, truth = scoring(material.n_classes), material.codes[rows]
-    if score(features[rows] @ head.weight + head.bias, truth) < score(judged.held_out, truth):
+    features = answers(material, backbone, config, some)
+    assert judged.held_out_rows is not None
+    both, of_held, of_some = np.intersect1d(judged.held_out_rows, some, return_indices=True)
+    score, truth = scoring(material.n_classes), material.codes[both]
+    said = features[of_some] @ head.weight + head.bias
+    if score(said, truth) < score(judged.held_out[of_held], truth):
         return None
-    return replace(judged, head=head, backbone=backbone, features=features)
+    return replace(judged, head=head, backbone=backbone, features=features, feature_rows=some)
 
 
 def _alike(models: Sequence[ModelProto]) -> bool:

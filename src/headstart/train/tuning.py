@@ -21,7 +21,7 @@ from headstart.hashing import canonical_json, hash_bytes, hash_parts
 from headstart.metrics import accuracy, confusion, macro_f1
 from headstart.train.common import Common
 from headstart.train.material import Material
-from headstart.train.preparing import features_of, prepared
+from headstart.train.preparing import prepared
 from headstart.types import Backbone, Candidate, OnEpoch
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def tune(
 
     Returns:
         A candidate with a backbone of its own: the same graph with other weights. Its held-out logits are
-        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept, and it has the
-        features of all rows; with them it has none, as most of what is judged is not kept.
+        those of the rows `material.held`, (m, k). Without such rows the last epoch is kept. It has no
+        features: most of what is judged is not kept, see `headstart.train.preparing.answers`.
 
     Raises:
         DataError: there is no row to learn from.
@@ -130,7 +130,6 @@ def tune(
         backbone=shelved(
             material.backbone, with_weights(ready.whole, dict(ready.module.top.weights()))
         ),
-        features=None if len(material.held) else features_of(ready),
         history=trained.history,
         notes=trained.notes,
     )
