@@ -204,6 +204,10 @@ class _Climb:
         # beside a method that leads, a shallow second one would only take its time
         shares = (1.0,) if self.leads else (1.0, *_SHALLOWER)
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
+        first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
+        cost = measured(first, rung.config)
+        self.answer, self.again = cost.answer, cost.again
+        self._look()
         for config in ways:
             before = replace(rung, config=config)
             if begun(folder_of(ground, before, self.parts[0])):  # a fit that was cut off goes on
@@ -211,10 +215,6 @@ class _Climb:
                     self._hold_out(self.further.pop(0))
                 self.further = []
                 return before, ""
-        first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
-        cost = measured(first, rung.config)
-        self.answer, self.again = cost.answer, cost.again
-        self._look()
         left = self._left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs)
         for config, share in zip(ways, shares):
