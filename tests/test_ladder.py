@@ -358,6 +358,16 @@ def test_features_of_what_waits_to_be_measured_take_time():
     assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 2.1)
 
 
+def test_where_not_one_epoch_fits_the_other_trainings_are_not_begun():
+    rung = Rung("one", Settings(right=0.95, epochs=0))
+    few = ground(folds=np.where(np.arange(N) < 60, np.arange(N) // 3 % 4, -1))
+    assert len(held_out_parts(few.folds)) == 4
+    found = climb(few, [rung])
+    assert len(CALLS) == 1
+    assert found.trials.kept == "probe"
+    assert found.trials.tried[1].note == "not one epoch fits into the time left"
+
+
 @pytest.mark.parametrize(("right", "depths"), [(0.95, {0.1}), (0.5, {0.1, 0.25})])
 def test_beside_what_leads_less_of_the_backbone_is_not_tried(apart, right, depths):
     """The time goes into further trainings of what leads."""

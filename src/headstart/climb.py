@@ -253,6 +253,8 @@ class _Climb:
             left = (self._left() - self.reserved) / self._trainings(rung, number)
             self._announce(rung, number)
             made.append(self._run(rung, part, head, left))
+            if made[-1].chosen.get("epochs") == 0:
+                break  # nor would the others have the time
         return made
 
     def _announce(self, rung: Rung, number: int) -> None:
