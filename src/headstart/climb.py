@@ -127,9 +127,11 @@ class _Climb:
         trial = chosen.candidate
         final = self._final(chosen, trial)
         trials = with_trainings(trials, final)
-        judged = self._featured(chosen.rung, trial) if ground.judged or final is trial else None
-        final = judged if judged and final is trial else self._featured(chosen.rung, final)
-        return Climbed(final, trials, judged, self.parts[-1], tuple(self.folders))
+        ships = self._featured(chosen.rung, final)
+        judged = ships if final is trial else None
+        if ground.judged and judged is None:
+            judged = self._featured(chosen.rung, trial)
+        return Climbed(ships, trials, judged, self.parts[-1], tuple(self.folders))
 
     def _featured(self, rung: Rung, made: Candidate) -> Candidate:
         """What a rung made, with the features of the rows that are looked at."""

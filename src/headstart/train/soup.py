@@ -43,9 +43,9 @@ def mean_of(
         some: (m,) rows whose features are wanted, ascending; held-out ones among them check the mean.
 
     Returns:
-        `judged` with the mean's head, backbone and features of those rows; None where there is no mean, or where the networks
-        do not lie in one basin: it then answers the held-out rows, of which most of them have learned, worse
-        than each did that had not seen them.
+        `judged` with the mean's head, backbone and features of those rows; None where there is no mean, or
+        where the networks do not lie in one basin: it then answers the held-out rows, of which most of them
+        have learned, worse than each did that had not seen them.
     """
     import onnx
 
