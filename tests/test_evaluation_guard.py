@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.evaluation import guard as room
-from headstart.evaluation.guard import LEVEL, Entry, guard
+from headstart.evaluation.guard import LEVEL, Entry, guard, least_lead
 
 
 def entry(name, said, k=3, seconds=1.0):
@@ -156,3 +156,19 @@ def test_wrong_shapes():
     with pytest.raises(ValueError, match="answer the 3 rows with 2 logits"):
         guard(np.zeros(3, int), [Entry("a", np.zeros((3, 2)), 1), Entry("b", np.zeros((4, 2)), 1)],
               np.random.default_rng(0))  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [10, 24, 60, 200])
+@pytest.mark.parametrize("others", [1, 3])
+def test_the_least_lead_is_the_guard_s_own(rows, others):
+    truth = np.arange(rows) % 3
+    wrong = (truth + 1) % 3
+
+    def beyond(won):
+        said = np.where(np.arange(rows) < won, truth, wrong)
+        entries = [entry("probe", wrong), *[entry(str(i), said) for i in range(others)]]
+        return guard(truth, entries, np.random.default_rng(0)).tried[1].p
+
+    level = LEVEL / (2 * others)
+    least = round(least_lead(rows, others) * rows)
+    assert beyond(least + 1) < level < beyond(least - 1)

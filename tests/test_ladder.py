@@ -217,6 +217,20 @@ def test_a_method_that_cannot_go_on_begins_anew():
     assert CALLS[0][0].budget == pytest.approx(0.97 * 590 / 2.3)
 
 
+def test_too_few_rows_to_judge_by():
+    few = ground(codes=np.arange(24) % K, folds=np.arange(24) % 5)
+    said = []
+    both = (Rung("one", Settings(right=1.0)), Rung("two", Settings(right=1.0)))
+    found = climb(few, both, watch=Watch(said.append))
+    assert found.candidate.method == "probe" == found.trials.kept
+    assert not CALLS
+    assert [one.score is None for one in found.trials.tried] == [False, True, True]
+    note = "not tried: 24 rows to judge by tell no lead under 21 points from noise"
+    assert {one.note for one in found.trials.tried[1:]} == {note}
+    assert said == [f"one, two: {note}"]
+    assert climb(few, both[:1], asked=True).trials.kept == "one", "a wish is a wish"
+
+
 def test_what_is_no_better_is_not_kept_but_told():
     found = climb(ground(), [Rung("one", Settings(right=0.6))])
     assert found.trials.kept == "probe"
@@ -478,13 +492,11 @@ def test_ctrl_c_says_what_is_kept(monkeypatch, tmp_path):
 
 def test_which_methods_suit_the_data():
     known = {"finetune": Settings(), "contrastive": Settings(), "lora": Settings()}
-    assert [one.method for one in rungs(24, 3, known)] == ["contrastive", "finetune"]
+    assert [one.method for one in rungs(24, 3, known)] == ["contrastive"]
+    assert [one.method for one in rungs(300, 10, known)] == ["contrastive", "finetune"]
     assert [one.method for one in rungs(3000, 3, known)] == ["finetune", "lora"]
     assert [one.method for one in rungs(3000, 3, known, modality="image")] == ["finetune"]
-    assert [one.method for one in rungs(24, 3, known, modality="image")] == [
-        "contrastive",
-        "finetune",
-    ]
+    assert [one.method for one in rungs(24, 3, known, modality="image")] == ["contrastive"]
     (one,) = rungs(24, 3, known, names=["lora"])
     assert (one.method, one.fixed) == ("lora", True)
 

@@ -67,7 +67,9 @@ def answers(backbone, pictures):
     return OrtEngine(backbone.graph).run({"pixels": pixels})["features"]
 
 
-CONFIG = finetune.Config(depth=1.0, epochs=12, lr=0.01, augment="none", patience=0, head_factor=1.0)
+CONFIG = finetune.Config(
+    depth=1.0, epochs=12, lr=0.01, augment="none", patience=0, head_factor=1.0, keep=0.0
+)
 
 
 METHODS = {
@@ -113,6 +115,35 @@ def test_it_starts_at_the_probe(material, name):
     np.testing.assert_allclose(
         found.held_out, features @ material.head.weight + material.head.bias, atol=5e-3, rtol=5e-3
     )
+
+
+@pytest.mark.parametrize("name", ["finetune", "lora"])
+def test_a_share_of_the_weights_as_they_were_is_mixed_in(material, name):
+    method, config = METHODS[name]
+    config = replace(config, epochs=3)
+    tuned = method.fit(material, replace(config, keep=0.0))
+    mixed = method.fit(material, replace(config, keep=0.25))
+    nothing = method.fit(material, replace(config, keep=1.0))
+    before, after, between = (weights(one) for one in (material, tuned, mixed))
+    moved = [key for key in after if not np.array_equal(before[key], after[key])]
+    assert moved
+    for key in after:
+        wanted = 0.25 * before[key].astype(np.float64) + 0.75 * after[key]
+        np.testing.assert_allclose(between[key], wanted, atol=1e-6, err_msg=key)
+    for key, value in weights(nothing).items():
+        np.testing.assert_allclose(value, before[key], atol=1e-6, err_msg=key)
+    held = [material.inputs[row] for row in material.held]
+    logits = answers(mixed.backbone, held) @ mixed.head.weight + mixed.head.bias
+    np.testing.assert_allclose(logits, mixed.held_out, atol=0.02, rtol=0.01)
+    assert mixed.history[-1].score == tuned.history[-1].score, "the course is that of the tuning"
+
+
+def weights(made):
+    """Float32 weights of the graph and the head."""
+    graph = onnx.load(str(made.backbone.graph)).graph
+    found = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    found = {key: value for key, value in found.items() if value.dtype == np.float32}
+    return found | {"head": made.head.weight, "bias": made.head.bias}
 
 
 def test_only_biases_and_norms_change_with_bitfit(material):
@@ -190,3 +221,12 @@ def test_nothing_held_out(material):
     some = np.array([3, 5, 11])
     few = preparing.answers(material, found.backbone, CONFIG, some)
     np.testing.assert_allclose(few, made[some], atol=1e-5)
+
+
+def test_what_is_left_open_suits_the_inputs():
+    for modality, keep in (("image", 0.25), ("text", 0.0)):
+        found = finetune.settled(finetune.Config(), modality)
+        assert found.keep == keep
+        assert min(found.depth, found.epochs) > 0
+    given = finetune.Config(keep=0.0, depth=0.1, epochs=2)
+    assert finetune.settled(given, "image") == given

@@ -284,6 +284,19 @@ def test_more_time_is_offered_where_it_was_short():
     assert "too short for 1 of the trainings" in told(last)
 
 
+def test_where_too_few_rows_could_judge_labels_are_asked_for_and_a_method_is_named():
+    note = "not tried: 24 rows to judge by tell no lead under 17 points from noise"
+    found = rt.noise()
+    few = dataclasses.replace(found, tried=(found.tried[0], Trial("contrastive", 0.0, note=note)))
+    report = less(trials=few)
+    assert "--method contrastive suits few labels" in told(report)
+    assert "longer --budget" not in told(report)
+    assert "--method contrastive 适合标注很少的情形" in " ".join(advice(report, Words("zh")))
+    assert "只有 24 行可供比较，低于 17 个百分点的领先无法与噪声区分" in Words("zh").said(note)
+    in_python = dataclasses.replace(report, command='headstart.fit("photos")')
+    assert 'method="contrastive"' in told(in_python)
+
+
 def test_a_model_that_did_not_learn_from_the_judging_rows_asks_for_time():
     found = ran(epochs=12, best=7, stopped="done")
     as_judged = less(trials=found, chosen=dict(found.tried[1].chosen))

@@ -21,7 +21,7 @@ import numpy as np
 from headstart.compute import generator
 from headstart.errors import BackboneError, DataError
 from headstart.evaluation.familiarity import sample
-from headstart.evaluation.guard import Entry, guard
+from headstart.evaluation.guard import Entry, guard, least_lead
 from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, begun, folder_of, held_out_parts
 from headstart.methods import TUNING
 from headstart.scores import Trials
@@ -42,6 +42,7 @@ _SPARE = 0.97  # of the time left is planned with
 _JUDGING = 0.8  # of the time left may go into holding out further rows
 _LOOKING = 0.1  # of the time left may go into the features of rows that new inputs are held against
 _LOOKED = 1_000  # of such rows at least
+_HOPED = 0.15  # no method has led by more on rows that it had not seen
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
 
@@ -112,14 +113,15 @@ class _Climb:
     def judged(self, rungs: Sequence[Rung]) -> Climbed:
         """Every rung against the probe, on held-out rows; what is kept then learns from all rows."""
         ground, tried = self.ground, list[Tried]()
+        few = self._too_few(len(rungs))
         for rung in rungs:
-            tried.append(self._try(rung))
+            tried.append(Tried(rung, None, 0.0, few) if few else self._try(rung))
             found = self._guarded(tried)
             self.leads = next((one for one in tried if one.rung.method == found.kept), None)
             self.reserved = self._all_rows(self.leads) if self.leads else 0.0
-        for one in tried:
-            if one.note:
-                self.watch.say(f"{one.rung.method}: {one.note}")
+        for note in dict.fromkeys(one.note for one in tried if one.note):
+            names = ", ".join(one.rung.method for one in tried if one.note == note)
+            self.watch.say(f"{names}: {note}")
         trials = told_of(self._guarded(tried), tried, ground.probe, self.asked)
         chosen = next((one for one in tried if one.rung.method == trials.kept), None)
         if chosen is None or chosen.candidate is None:
@@ -132,6 +134,14 @@ class _Climb:
         if ground.judged and judged is None:
             judged = self._featured(chosen.rung, trial)
         return Climbed(ships, trials, judged, self.parts[-1], tuple(self.folders))
+
+    def _too_few(self, others: int) -> str:
+        """Why nothing is tried where the held-out rows could not tell even what it may bring at best."""
+        rows = sum(map(len, self.parts))
+        lead = least_lead(rows, others)
+        if self.asked or lead <= _HOPED:
+            return ""
+        return f"not tried: {rows} rows to judge by tell no lead under {100 * lead:.0f} points from noise"
 
     def _featured(self, rung: Rung, made: Candidate) -> Candidate:
         """What a rung made, with the features of the rows that are looked at."""
@@ -299,7 +309,7 @@ class _Climb:
         before = 0
         if config.goes_on and trial.backbone:
             before, epochs = epochs, _further(epochs)
-            config = replace(config, lr=_SLOWER * float(trial.chosen["lr"]))
+            config = replace(config, lr=_SLOWER * float(trial.chosen["lr"]), keep=0.0)
             ground, head = replace(ground, backbone=trial.backbone), trial.head
         rung = replace(one.rung, config=replace(config, epochs=epochs))
         final = self._run(rung, np.empty(0, np.int64), head, left, ground)

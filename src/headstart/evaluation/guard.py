@@ -63,7 +63,7 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
     said = np.stack([one.logits.argmax(axis=1) for one in entries])  # (e, m)
     cells, counts = np.unique(np.vstack([truth, said]), axis=1, return_counts=True)
     drawn = rng.multinomial(len(truth), counts / len(truth), size=_DRAWS)  # (draws, cells)
-    level = LEVEL / max(2 * (len(entries) - 1), 1)  # two looks at each
+    level = _level(len(entries) - 1)
     losses = [_losses(one.logits, truth) for one in entries]
     here = [float(_scores(cells[0], one, counts[None], k)[0]) for one in cells[1:]]
     there = [_scores(cells[0], one, drawn, k) for one in cells[1:]]
@@ -81,6 +81,26 @@ def guard(codes: np.ndarray, entries: Sequence[Entry], rng: np.random.Generator)
     leading = [place for place, one in enumerate(tried) if one.beyond]
     best = max(leading, key=lambda place: here[place], default=0)
     return Trials(tried[best].method, tuple(tried), len(truth))
+
+
+def least_lead(rows: int, others: int = 1) -> float:
+    """The smallest lead in accuracy that is beyond noise, of a candidate that loses no row to the simplest.
+
+    A draw of the bootstrap without any of the j rows that it wins, of m, has the chance (1 - j / m)^m.
+
+    Args:
+        rows: m, to compare on.
+        others: candidates beside the simplest.
+
+    Returns:
+        j / m.
+    """
+    won = np.arange(1, rows + 1)
+    return float(won[(1 - won / rows) ** rows < _level(others)][0] / rows)
+
+
+def _level(others: int) -> float:
+    return LEVEL / max(2 * others, 1)  # two looks at each
 
 
 def _losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:

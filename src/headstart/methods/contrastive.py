@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _RATES: dict[Modality, float] = {"image": 1e-3, "text": 5e-5}
 _PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 _PENALTY = 0.03  # where no row was ever held out
-_UNUSED = "has no part in this method"
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,10 @@ class Config(common.Common):
         metadata=note("L2 penalty of the head; 0: what suits the held-out rows", low=0.0, high=1e6),
     )
     views: int = field(default=8, metadata=common.VIEWS)
-    smoothing: float = field(default=0.0, metadata=note(_UNUSED, low=0.0, high=0.0))
-    patience: int = field(default=0, metadata=note(_UNUSED, low=0, high=0))
-    mix: str = field(default="none", metadata=note(_UNUSED, choices=("none",)))
+    smoothing: float = field(default=0.0, metadata=note(common.UNUSED, low=0.0, high=0.0))
+    patience: int = field(default=0, metadata=note(common.UNUSED, low=0, high=0))
+    mix: str = field(default="none", metadata=note(common.UNUSED, choices=("none",)))
+    keep: float = field(default=0.0, metadata=note(common.UNUSED, low=0.0, high=0.0))
     balanced: bool = field(
         default=True, metadata=note("batches are balanced over the classes", low=1, high=1)
     )

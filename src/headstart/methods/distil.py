@@ -103,6 +103,7 @@ class Config(common.Common):
         metadata=note("the head learns so much faster; 0 suits the inputs", low=0.0, high=1000.0),
     )
     weight_decay: float = field(default=0.01, metadata=note("weight decay", low=0.0, high=10.0))
+    keep: float = field(default=0.0, metadata=note(common.UNUSED, low=0.0, high=0.0))
 
 
 def fit(

@@ -31,6 +31,7 @@ _NORMED = 5e-4  # where folded batch norms are put back
 _HEAD: dict[Modality, float] = {"image": 1.0, "text": 10.0}
 _EPOCHS: dict[Modality, int] = {"image": 12, "text": 3}
 _DEPTH: dict[Modality, float] = {"image": 0.5, "text": 1.0}
+_KEEP: dict[Modality, float] = {"image": 0.25, "text": 0.0}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class Config(common.Common):
     head_factor: float = field(
         default=0.0,
         metadata=note("the head learns so much faster; 0 suits the inputs", low=0.0, high=1000.0),
+    )
+    keep: float = field(
+        default=-1.0,
+        metadata=note(
+            "share of the weights as they were that is mixed into the tuned ones at the end; -1 suits the inputs",
+            low=-1.0,
+            high=1.0,
+        ),
     )
     weight_decay: float = field(default=0.01, metadata=note("weight decay", low=0.0, high=10.0))
     unfreeze: int = field(
@@ -117,6 +126,7 @@ def settled(config: Config, modality: Modality) -> Config:
         config,
         depth=config.depth or _DEPTH[modality],
         epochs=config.epochs or _EPOCHS[modality],
+        keep=_KEEP[modality] if config.keep < 0 else config.keep,
     )
 
 

@@ -60,6 +60,7 @@ class Config(common.Common):
     smoothing: float = field(default=0.1, metadata=note("label smoothing", low=0.0, high=0.9))
     patience: int = field(default=10, metadata=common.PATIENCE)
     weight_decay: float = field(default=0.05, metadata=note("weight decay", low=0.0, high=10.0))
+    keep: float = field(default=0.0, metadata=note(common.UNUSED, low=0.0, high=0.0))
 
 
 def fit(

@@ -26,6 +26,7 @@ _UNEVEN = 10  # largest class over smallest
 _SURE = 0.9
 _SINGLE = 5  # pairs that happened only once, where none happened more often
 _GOOD = 0.99  # accuracy that other methods can hardly better
+_FEW_JUDGES = "not tried: "  # why it was not where too few rows could judge
 _LATE = ("not begun: ", "one epoch fits")  # why a method was not tried for want of time
 _WITHHELD = 0.25  # share of the answers; less needs no word
 
@@ -132,7 +133,13 @@ def _leaks(report: Report, kinds: set[str], w: Words) -> Iterator[tuple[str, dic
 
 def allowing(report: Report) -> str:
     """The option that lets more methods be tried, as it was or would be typed."""
-    return "--budget 10m" if _typed(report)[:1] == ["headstart"] else 'budget="10m"'
+    return _option(report, "budget", "10m")
+
+
+def _option(report: Report, name: str, value: str) -> str:
+    """An option as it would be typed, on a command line or in Python."""
+    typed = _typed(report)[:1] == ["headstart"]
+    return f"--{name} {value}" if typed else f'{name}="{value}"'
 
 
 def _budget(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -145,6 +152,8 @@ def _budget(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
         if report.method == "probe" and not named:
             yield "next.budget", {"option": allowing(report)}
         return
+    if any(one.note.startswith(_FEW_JUDGES) for one in trials.tried):
+        yield "next.unjudged", {"option": _option(report, "method", "contrastive")}
     late = sum(_late(one) for one in trials.tried)
     if _half(report, trials):
         yield "next.longer.half", {"n": trials.rows}

@@ -29,6 +29,8 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"torch is not installed: (.+)", r"未安装 torch：\1"),
     (r"not begun: (\d+) s to prepare and (\d+) s an epoch, with (\d+) s left",
      r"未开始：准备需 \1 秒，每轮需 \2 秒，只剩 \3 秒"),
+    (r"not tried: ([\d,]+) rows to judge by tell no lead under (\d+) points from noise",
+     r"未尝试：只有 \1 行可供比较，低于 \2 个百分点的领先无法与噪声区分"),
     (r"not one epoch fits into the time left", r"剩余时间不够训练一轮"),
     (r"The training began anew: there is an earlier state of it, but it is damaged\.",
      r"训练已重新开始：存在先前的训练状态，但已损坏。"),

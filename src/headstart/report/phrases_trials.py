@@ -151,6 +151,11 @@ TRIALS: dict[str, tuple[str, str]] = {
         "The large dot is the last epoch, which is used.", "大圆点为最后一轮，即采用的一轮。"),
     # what to do next
     "next.budget": ("Let more methods try to beat it: {option}", "让更多方法来挑战它：{option}"),
+    "next.unjudged": (
+        "With so few labelled rows no comparison can show that another method is better: more labels help most. "
+        "{option} suits few labels, and is kept without being better beyond noise.",
+        "已标注的数据太少，无法通过比较判断其他方法是否更好：多标注一些最有帮助。{option} 适合标注很少的情形，"
+        "点名使用时不必领先超过噪声也会保留。"),
     "next.longer": (
         "A longer --budget may help: the time was too short for {n:,} of the trainings.",
         "更长的 --budget 可能有帮助：这次的时间对 {n:,} 个训练来说太短。"),

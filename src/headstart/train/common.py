@@ -19,6 +19,13 @@ SELECT = note(
     choices=("best", "last"),
 )
 
+UNUSED = "has no part in this method"
+KEEP = note(
+    "share of the weights as they were that is mixed into the tuned ones at the end",
+    low=0.0,
+    high=1.0,
+)
+
 
 @dataclass(frozen=True)
 class Common:
@@ -85,5 +92,6 @@ class Common:
             choices=("auto", "off"),
         ),
     )
+    keep: float = field(default=0.0, metadata=KEEP)
     patience: int = field(default=3, metadata=PATIENCE)
     select: str = field(default="best", metadata=SELECT)

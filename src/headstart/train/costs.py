@@ -73,8 +73,9 @@ def measured(material: Material, config: common.Common) -> Cost:
     with freed_memory_kept():
         back, forth = _step(ready, min(config.batch, len(some)))
     held, again = len(material.held), _again(ready)
+    moved = held * forth if config.keep else 0.0  # they are answered once more
     return Cost(
-        prepare=max(first - len(few) * each, 0.0) + n * (each + (views - 1) * view),
+        prepare=max(first - len(few) * each, 0.0) + n * (each + (views - 1) * view) + moved,
         epoch=(n - held) * back + held * forth,
         answer=each + again,
         again=again,

@@ -9,7 +9,7 @@ Imports torch inside its functions only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,14 +26,16 @@ from headstart.types import Backbone, Candidate, OnEpoch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from torch import nn
+    from torch import Tensor, nn
 
     from headstart.train.between import Between, Mixed
     from headstart.train.distilling import Taught
-    from headstart.train.settings import Group, Loss, Score, Settings, Source, Trained
+    from headstart.train.settings import Group, Loss, Score, Settings, Trained
     from headstart.train.sources import Pictures, Texts
     from headstart.train.trainable import Layers
     from headstart.train.tuned import Tuned
+
+    Rows = Pictures | Texts | Between | Mixed | Taught
 
 _ROWS = 64  # in one pass over held-out rows
 
@@ -81,6 +83,7 @@ def tune(
     started = time.perf_counter()
     learn = to_learn(material)
     ready = prepared(material, config, say)
+    start = _values(ready.module) if config.keep else {}
     changing = groups(ready.module, ready.layers)
     back = None
     if config.norms == "auto":
@@ -109,10 +112,14 @@ def tune(
     for sentence in trained.notes:
         if say:
             say(sentence)
+    if trained.history and start:
+        move_back(ready.module, start, config.keep)
     held_out = trained.held_out
     if not len(material.held):
         held_out = np.zeros((0, material.n_classes), np.float32)
-    elif not trained.history:  # no epoch fitted: the module is as it was
+    elif (
+        not trained.history or start
+    ):  # no epoch fitted, or it is another module than the last epoch's
         held_out = outputs(ready.module, ready.source, material.held)
     return Candidate(
         method=name,
@@ -204,7 +211,7 @@ def scoring(n_classes: int) -> Score:
 
 def run(
     module: nn.Module,
-    source: Pictures | Texts | Between | Mixed | Taught,
+    source: Rows,
     learn: np.ndarray,
     material: Material,
     *,
@@ -229,10 +236,7 @@ def run(
     """
     from headstart.train.loop import train
 
-    lengths = source.lengths
-    order = np.arange(len(material.held))
-    if lengths is not None:
-        order = np.argsort(lengths[material.held], kind="stable")
+    lengths, order = source.lengths, _by_length(source, material.held)
     trained = train(
         module,
         source,
@@ -252,7 +256,36 @@ def run(
     return replace(trained, held_out=trained.held_out[np.argsort(order)])
 
 
-def outputs(module: nn.Module, source: Source, held: np.ndarray) -> np.ndarray:
+def _values(module: nn.Module) -> dict[str, Tensor]:
+    return {name: one.detach().clone() for name, one in module.named_parameters()}
+
+
+def move_back(module: nn.Module, start: Mapping[str, Tensor], keep: float) -> None:
+    """Move parameters back towards where they began, by a share of the way (WiSE-FT).
+
+    Between a network and what was tuned from it lies no ridge: a mean of the two keeps what was pretrained where the
+    rows said nothing, and is often better than either (Wortsman et al. 2022, arXiv:2109.01903).
+
+    Args:
+        module: tuned.
+        start: its parameters, by name, as they were.
+        keep: the share.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, one in module.named_parameters():
+            one.lerp_(start[name], keep)
+
+
+def _by_length(source: Rows, held: np.ndarray) -> np.ndarray:
+    """(m,) places of rows, the short ones first, where they have lengths."""
+    if source.lengths is None:
+        return np.arange(len(held))
+    return np.argsort(source.lengths[held], kind="stable")
+
+
+def outputs(module: nn.Module, source: Rows, held: np.ndarray) -> np.ndarray:
     """What a module says of some rows, (m, k) float32.
 
     Args:
@@ -264,10 +297,12 @@ def outputs(module: nn.Module, source: Source, held: np.ndarray) -> np.ndarray:
 
     if not len(held):
         return np.zeros((0, 0), np.float32)
-    rows = [held[i : i + _ROWS] for i in range(0, len(held), _ROWS)]
+    order = _by_length(source, held)
+    rows = [held[order[i : i + _ROWS]] for i in range(0, len(held), _ROWS)]
     with torch.inference_mode():
         parts = [module(*source.batch(some, 0, 0, train=False)[0]) for some in rows]
-    return torch.cat(parts).numpy()
+    made: np.ndarray = torch.cat(parts).numpy()
+    return made[np.argsort(order)]
 
 
 def shelved(backbone: Backbone, model: ModelProto) -> Backbone:
