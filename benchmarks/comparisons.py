@@ -571,6 +571,11 @@ def _text_fits() -> tuple[Comparison, ...]:
         test = room.table("financial_phrasebank", "test")
         return fit_texts(room, few(room, seed), test, "few.headstart", "--budget", _FEW_BUDGET)
 
+    def few_pairs(room: Room, seed: int) -> Run:
+        test = room.table("financial_phrasebank", "test")
+        options = ("--method", "contrastive", "--budget", _FEW_BUDGET)
+        return fit_texts(room, few(room, seed), test, "few.headstart", *options)
+
     def few_theirs(room: Room, seed: int) -> Run:
         test = room.table("financial_phrasebank", "test")
         return room.peer(
@@ -595,9 +600,11 @@ def _text_fits() -> tuple[Comparison, ...]:
         Comparison(
             "few-shot-tuned",
             "Texts: 8 labelled sentences a class, weights changed on both sides",
-            f"the same draws; Headstart with `--budget {_FEW_BUDGET}`, which tries what suits few labels",
+            f"the same draws; Headstart with `--budget {_FEW_BUDGET}`, which tries what so few labels can judge, "
+            "and with `--method contrastive` besides, which is kept whatever these say",
             (
                 Side(HEADSTART, few_auto, 5, quick=False),
+                Side("Headstart, pairs", few_pairs, 5, quick=False),
                 Side("SetFit, 20 iterations", few_theirs, 5, quick=False),
             ),
             (Goal("SetFit, 20 iterations", ratio=2),),
