@@ -22,7 +22,18 @@ from headstart.compute import generator
 from headstart.errors import BackboneError, DataError
 from headstart.evaluation.familiarity import sample
 from headstart.evaluation.guard import Entry, guard, least_lead
-from headstart.ladder import WIDE, Climbed, Ground, Rung, Watch, begun, folder_of, held_out_parts
+from headstart.ladder import (
+    WIDE,
+    Climbed,
+    Ground,
+    Rung,
+    Watch,
+    begun,
+    folder_of,
+    held_out_parts,
+    judges,
+    note_judges,
+)
 from headstart.methods import TUNING
 from headstart.scores import Trials
 from headstart.train.costs import Cost, measured
@@ -222,9 +233,10 @@ class _Climb:
         self._look()
         for config in ways:
             before = replace(rung, config=config)
-            if begun(folder_of(ground, before, self.parts[0])):  # a fit that was cut off goes on
-                while self.further and begun(folder_of(ground, before, self.further[0])):
-                    self._hold_out(self.further.pop(0))
+            folder = folder_of(ground, before, self.parts[0])
+            if begun(folder):  # a fit that was cut off goes on
+                for part in self.further[: max(judges(folder) - len(self.parts), 0)]:
+                    self._hold_out(part)
                 self.further = []
                 return before, ""
         left = self._left() - self.reserved
@@ -261,6 +273,7 @@ class _Climb:
     def _over_parts(self, rung: Rung) -> list[Candidate]:
         """A training for each part, whose rows it holds out."""
         made: list[Candidate] = []
+        note_judges(folder_of(self.ground, rung, self.parts[0]), len(self.parts))
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
             left = (self._left() - self.reserved) / self._trainings(rung, number)
             self._announce(rung, number)

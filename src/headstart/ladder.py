@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ HELD = 100
 
 WIDE = 400
 """Rows: so many are held out in turn where the time allows; with 100, a gain of 4 points is not beyond noise."""
+
+_JUDGES = "judges"  # a file
 
 
 @dataclass(frozen=True)
@@ -197,3 +200,19 @@ def _told_of_teacher(ground: Ground) -> list[str | bytes]:
 def begun(folder: Path | None) -> bool:
     """Whether a training was begun there and not finished with."""
     return folder is not None and (folder / "state" / "state.json").exists()
+
+
+def note_judges(folder: Path | None, parts: int) -> None:
+    """Keep, beside a rung's first training, how many parts judge it: further ones may be begun for the mean."""
+    if folder is not None:
+        with suppress(OSError):  # a full disk: a fit that goes on counts the first part alone
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _JUDGES).write_text(str(parts), encoding="utf-8")
+
+
+def judges(folder: Path | None) -> int:
+    """How many parts judged a rung, of which this was the first training; 1 where that is not known."""
+    if folder is not None:
+        with suppress(OSError, ValueError):
+            return int((folder / _JUDGES).read_text(encoding="utf-8"))
+    return 1
