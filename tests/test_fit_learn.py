@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import headstart_test_plugin
 import numpy as np
@@ -13,16 +12,12 @@ import headstart as hs
 from headstart import fit_learn
 from headstart.engine.ort import OrtEngine
 from headstart.errors import BundleError, ConfigError
-from headstart.evaluation import familiarity
 from headstart.fit_config import FitConfig
 from headstart.fit_learn import Learning, checked
-from headstart.ladder import Climbed
 from headstart.methods import METHODS, TUNING
-from headstart.metrics import softmax
 from headstart.preprocess.image import prepare
 from headstart.runtime.predictor import BundlePredictor
 from headstart.stages import Stages
-from headstart.types import Candidate, Decision, Head
 
 
 @pytest.fixture
@@ -178,41 +173,3 @@ def test_a_teacher_of_texts_cannot_teach_pictures(photos, reviews, tmp_path):
     ]
     with pytest.raises(ConfigError, match="takes texts, the data holds images"):
         hs.fit(rows, backbone="tiny:net", method="distil", teacher=str(path))
-
-
-def test_familiarity_is_judged_by_the_rows_whose_features_were_made():
-    """As if there were no others."""
-    rng = np.random.default_rng(0)
-    n, k = 400, 3
-    codes, features = np.arange(n) % k, rng.normal(size=(n, 8)).astype(np.float32)
-    held, rows = np.arange(0, n, 2), np.sort(rng.permutation(n)[:250])
-    head = Head(np.zeros((8, k), np.float32), np.zeros(k, np.float32))
-    made = Candidate("tuned", head, rng.normal(size=(len(held), k)), {}, 1.0, held)
-    table = SimpleNamespace(names=tuple(map(str, range(n))), split=None)
-    learned = SimpleNamespace(table=table, split=SimpleNamespace(folds=np.arange(n) % 4))
-    learning = SimpleNamespace(config=FitConfig(refuse=0.05))
-    every = replace(made, features=features)
-    some = replace(made, features=features[rows], feature_rows=rows)
-    decision = Decision()
-
-    def found(one):
-        climbed = Climbed(one, None, one, held)
-        reference = Learning._reference(learning, learned, one, codes, k)
-        return reference, Learning._threshold(
-            learning, learned, climbed, codes, decision, reference
-        )
-
-    for one, kept in ((every, np.arange(n)), (some, rows)):
-        reference, threshold = found(one)
-        assert reference.names == tuple(str(row) for row in kept)
-        assert np.array_equal(reference.codes, codes[kept])
-        judged = np.isin(held, kept)
-        assert threshold == familiarity.threshold(
-            features[kept],
-            codes[kept],
-            np.where(np.isin(kept, held), 0, -1),
-            softmax(made.held_out[judged]),
-            0.95,
-            rows=np.flatnonzero(np.isin(kept, held)),
-            weight=reference.weight,
-        )

@@ -21,11 +21,12 @@ from headstart.bundle.earlier import known_head, known_model
 from headstart.climb import climb
 from headstart.compute import generator
 from headstart.errors import ConfigError
-from headstart.evaluation import calibrate, familiarity
+from headstart.evaluation import calibrate
 from headstart.evaluation.learning import learning_curve
 from headstart.evaluation.repeats import repeats
 from headstart.evaluation.transfer import compare_scratch
 from headstart.fit_config import FitConfig
+from headstart.fit_familiar import reference_of, threshold
 from headstart.fit_rows import Learned, fingerprint, targets
 from headstart.methods import METHODS, TUNING
 from headstart.registry import suggestion
@@ -169,9 +170,11 @@ class Learning:
             climbed = climb(ground, rungs, asked=asked, watch=watch)
         candidate, trials = climbed.candidate, climbed.trials
         decision = self._decision(learned, candidate, codes)
-        reference = self._reference(learned, candidate, codes, len(task.labels))
+        reference = reference_of(learned, candidate, codes, len(task.labels))
         if self.config.refuse:
-            least = self._threshold(learned, climbed, codes, decision, reference)
+            answers = probabilities(candidate.held_out, decision)
+            share = 1 - self.config.refuse
+            least = threshold(learned, climbed, codes, answers, share, reference.weight)
             decision = dataclasses.replace(decision, familiar_above=least)
         if trials is not None:
             trials = dataclasses.replace(
@@ -388,46 +391,3 @@ class Learning:
             at_precision=config.at_precision or None,
             at_cost=config.at_cost or None,
         )
-
-    def _reference(
-        self, learned: Learned, candidate: Candidate, codes: np.ndarray, k: int
-    ) -> Reference:
-        """What new inputs are held against."""
-        features, names = candidate.features, learned.table.names
-        if features is None:
-            return familiarity.reference_of(learned.features.values, codes, names, k)
-        rows = _rows_of(candidate, len(codes))
-        return familiarity.reference_of(features, codes[rows], [names[row] for row in rows], k)
-
-    def _threshold(
-        self,
-        learned: Learned,
-        climbed: ladder.Climbed,
-        codes: np.ndarray,
-        decision: Decision,
-        reference: Reference,
-    ) -> float | None:
-        """Below which familiarity an input is refused."""
-        candidate, judged, keep = climbed.candidate, climbed.judged, 1 - self.config.refuse
-        said = probabilities(candidate.held_out, decision)
-        held, weight = candidate.held_out_rows, reference.weight
-        if judged is None or judged.features is None:
-            marked = np.array(learned.table.split or [""] * len(codes)) == "val"
-            folds = familiarity.judging(learned.split.folds, marked)
-            features = learned.features.values
-            return familiarity.threshold(
-                features, codes, folds, said, keep, rows=held, weight=weight
-            )
-        # only the rows that this very backbone has not learned from
-        rows = _rows_of(judged, len(codes))
-        folds = np.where(np.isin(rows, climbed.unseen), 0, -1)
-        held = np.arange(len(codes)) if held is None else held
-        _, of_held, of_rows = np.intersect1d(held, rows, return_indices=True)
-        return familiarity.threshold(
-            judged.features, codes[rows], folds, said[of_held], keep, rows=of_rows, weight=weight
-        )
-
-
-def _rows_of(candidate: Candidate, n: int) -> np.ndarray:
-    """(m,) the training rows that its features are of."""
-    return np.arange(n) if candidate.feature_rows is None else candidate.feature_rows
