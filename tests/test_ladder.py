@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart import climb as climbing
-from headstart import ladder
+from headstart import clock, ladder
 from headstart.climb import climb
 from headstart.errors import BackboneError
 from headstart.ladder import Ground, Rung, Watch, held_out_parts, rungs
@@ -102,6 +102,7 @@ def world(monkeypatch):
     table._rows = dict.fromkeys(("one", "two"), "test_ladder:pretend")
     monkeypatch.setattr(climbing, "TUNING", table)
     monkeypatch.setattr(climbing, "time", CLOCK)
+    monkeypatch.setattr(clock, "time", CLOCK)
     monkeypatch.setattr(
         climbing, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01, 0.0)
     )
@@ -405,7 +406,7 @@ def test_features_of_the_rows_take_time(monkeypatch, judged, times):
 
 def test_so_many_rows_are_looked_at_as_a_tenth_of_the_time_allows(monkeypatch, apart):
     """Some that the judged one has not seen among them, and every class."""
-    monkeypatch.setattr(climbing, "_LOOKED", 30)
+    monkeypatch.setattr(clock, "_LOOKED", 30)
     asked = []
 
     def answers(material, backbone, config, some):

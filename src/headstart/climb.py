@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from headstart.clock import Clock
 from headstart.compute import generator
 from headstart.errors import BackboneError, DataError
-from headstart.evaluation.familiarity import sample
 from headstart.evaluation.guard import Entry, guard, least_lead
 from headstart.ladder import (
     WIDE,
@@ -49,10 +49,7 @@ _ANOTHER = 1.1  # one with other rows held out takes so many times the one befor
 _SHORTER = 0.6  # of the time of the first is enough for the second: it learns for fewer epochs
 _FURTHER = 0.25  # of the epochs, when what was judged goes on with all rows
 _SLOWER = 0.25  # of the learning rate, then
-_SPARE = 0.97  # of the time left is planned with
 _JUDGING = 0.8  # of the time left may go into holding out further rows
-_LOOKING = 0.1  # of the time left may go into the features of rows that new inputs are held against
-_LOOKED = 1_000  # of such rows at least
 _HOPED = 0.15  # no method has led by more on rows that it had not seen
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
 
@@ -115,8 +112,7 @@ class _Climb:
         self.folders: list[Path] = []
         self.given = [one for one in (ground.backbone, ground.student) if one]
         self.given += [ground.teacher[0]] if ground.teacher else []
-        self.answer, self.again = 0.0, 0.0  # seconds for features: of a new input, of a row here
-        self.looked = len(ground.codes)  # rows whose features by a tuned network are made
+        self.clock = Clock(ground)
         self.another = True  # a training beside a single one is planned, for a mean
         self.leads: Tried | None = None  # beyond noise, of what was tried so far
         self.reserved = 0.0  # seconds for it to learn from all rows
@@ -158,20 +154,11 @@ class _Climb:
         """What a rung made, with the features of the rows that are looked at."""
         if made.features is not None or made.backbone is None:
             return made
-        rows = self._looked_at()
+        rows = self.clock.looked_at(self.parts[-1])
         self.watch.say(f"{rung.method}: features of {len(rows):,} rows by the tuned network")
         material = self._material(self.ground, np.empty(0, np.int64), made.head, 0.0, None)
         features = answers(material, made.backbone, rung.config, rows)
         return replace(made, features=features, feature_rows=rows)
-
-    def _looked_at(self) -> np.ndarray:
-        """(m,) rows that new inputs are held against, and held-out ones: all, or what the time allows."""
-        codes = self.ground.codes
-        if self.looked >= len(codes):
-            return np.arange(len(codes))
-        part = self.parts[-1]
-        unseen = part[sample(codes[part], self.looked // 3)]
-        return np.union1d(unseen, sample(codes, self.looked - len(unseen)))
 
     def _hold_out(self, part: np.ndarray) -> None:
         self.parts.append(part)
@@ -194,7 +181,7 @@ class _Climb:
         if not self.asked:
             self.watch.say("no row can be held out to judge by: the probe is kept")
             return Climbed(ground.probe, None)
-        made = self._run(rungs[0], np.empty(0, np.int64), ground.probe.head, self._left())
+        made = self._run(rungs[0], np.empty(0, np.int64), ground.probe.head, self.clock.left())
         blank = np.full((len(ground.codes), ground.n_classes), np.nan, np.float32)
         made = replace(made, held_out=blank, held_out_rows=None)
         made = self._featured(rungs[0], made)
@@ -229,8 +216,7 @@ class _Climb:
         ways = [replace(rung.config, depth=share * rung.config.depth) for share in shares]
         first = self._material(ground, self.parts[0], self.heads[0], 0.0, None)
         cost = measured(first, rung.config)
-        self.answer, self.again = cost.answer, cost.again
-        self._look()
+        self.clock.measured(cost)
         for config in ways:
             before = replace(rung, config=config)
             folder = folder_of(ground, before, self.parts[0])
@@ -239,7 +225,7 @@ class _Climb:
                     self._hold_out(part)
                 self.further = []
                 return before, ""
-        left = self._left() - self.reserved
+        left = self.clock.left() - self.reserved
         epochs = min(_EPOCHS, rung.config.epochs)
         for config, share in zip(ways, shares):
             for self.another in (True, False):  # rather than less of the backbone
@@ -251,14 +237,6 @@ class _Climb:
             f"not begun: {cost.prepare:.0f} s to prepare and {cost.epoch:.0f} s an epoch, with"
             f" {max(left, 0):.0f} s left"
         )
-
-    def _look(self) -> None:
-        """As many rows as their features take a tenth of the time left."""
-        assert self.ground.until is not None
-        left = _LOOKING * (self.ground.until - time.monotonic())
-        each = self.again * (2 if self.ground.judged else 1)
-        if each * len(self.ground.codes) > left:
-            self.looked = max(int(left / each), _LOOKED)
 
     def _widen(self, rung: Rung, cost: Cost, left: float) -> None:
         """Hold out further rows where all of a training fits so often: the first rung decides for all."""
@@ -275,7 +253,7 @@ class _Climb:
         made: list[Candidate] = []
         note_judges(folder_of(self.ground, rung, self.parts[0]), len(self.parts))
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
-            left = (self._left() - self.reserved) / self._trainings(rung, number)
+            left = (self.clock.left() - self.reserved) / self._trainings(rung, number)
             self._announce(rung, number)
             made.append(self._run(rung, part, head, left))
             if made[-1].chosen.get("epochs") == 0:
@@ -308,7 +286,7 @@ class _Climb:
         """The kept method with all rows; where the time is short, as it was judged."""
         if one.rung.config.goes_on and (mean := self._mean(one)):
             return mean
-        ground, name, left = self.ground, one.rung.method, self._left()
+        ground, name, left = self.ground, one.rung.method, self.clock.left()
         further = _AGAIN * _FURTHER * _trained(one)
         if left < (further if one.rung.config.goes_on else self._all_rows(one)):
             self.watch.say(
@@ -343,7 +321,7 @@ class _Climb:
         ground, rung, made = self.ground, one.rung, list(one.made)
         each = _trained(one)
         for part in self.every[len(made) :]:
-            left = self._left()
+            left = self.clock.left()
             least = _ANOTHER if len(made) > 1 else _SHORTER
             if least * each > left or (ground.until is None and len(made) > 1):
                 break
@@ -356,7 +334,7 @@ class _Climb:
         if len(made) < 2:
             return None
         whole = self._material(ground, np.empty(0, np.int64), ground.probe.head, 0.0, None)
-        mean = mean_of(joined(made), made, whole, rung.config, self._looked_at())
+        mean = mean_of(joined(made), made, whole, rung.config, self.clock.looked_at(self.parts[-1]))
         if mean is None:
             return None
         self._on_shelf(mean, ground)
@@ -396,15 +374,6 @@ class _Climb:
         graphs = {one.graph for one in (*self.given, ground.backbone)}
         if made.backbone and made.backbone.graph not in graphs:
             self.folders.append(made.backbone.graph.parent)
-
-    def _left(self) -> float:
-        """Seconds for the ladder from now on; endless without a budget."""
-        ground = self.ground
-        if ground.until is None:
-            return float("inf")
-        here = min(self.looked, len(ground.codes)) * (2 if ground.judged else 1)
-        rest = ground.after + ground.waiting * self.answer + here * self.again
-        return _SPARE * (ground.until - time.monotonic() - rest)
 
     def _material(
         self, ground: Ground, held: np.ndarray, head: Head, budget: float, folder: Path | None

@@ -3,8 +3,9 @@
 A head that starts at random pulls the backbone's features about before it is any good; one that starts at
 the probe's solution changes them only as far as that helps, and keeps more of what was pretrained. All layers of
 a network for texts are tuned, the upper ones of one for pictures, the deeper the less (layer-wise learning rates;
-Howard and Ruder 2018). What lies below stays as it is and is run once: its activations are kept, for pictures in several augmented views, so an epoch
-costs the top alone.
+Howard and Ruder 2018). What lies below stays as it is and is run once: its activations are kept, for pictures in
+several augmented views, so an epoch costs the top alone. In the end a share of the weights as they were may be
+mixed into the tuned ones (WiSE-FT; Wortsman et al. 2022, arXiv:2109.01903).
 
 Imports torch inside its functions only.
 """

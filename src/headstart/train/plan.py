@@ -25,7 +25,8 @@ from headstart.train.weights import Weights
 
 AIM = 0.97  # of the budget is planned
 LATE = 1.02  # of the budget: nothing is begun that would end later
-_TIMED = 3  # steps, after one to warm up
+_TIMED = 3  # steps, after one to warm up ...
+_SHORT = 20  # ... and of a short training no more than one in so many
 _MEASURING = 0.05  # of the budget at most, but for the warm-up and one step each
 # seconds of budget: compiling takes a minute or two, and saved an eighth of the time on a processor
 _COMPILE_PAYS = {"cuda": 120.0, "cpu": 1800.0}
@@ -196,7 +197,8 @@ def _step_seconds(job: Job, weights: Weights, made: Plan) -> tuple[float, int]:
     settings, took, accumulate = job.settings, [], made.accumulate
     run = way(job, made.bfloat16, made.compiled)
     rows = batches(job.learn, settings.batch, settings.seed, job.drawn, job.lengths, 0)
-    for number in range(1 + _TIMED):
+    timed = max(1, min(_TIMED, made.steps // _SHORT))
+    for number in range(1 + timed):
         began = time.perf_counter()
         _, accumulate = gradients(run, rows[number % len(rows)], 0, number, accumulate)
         weights.step(0.0, number)
