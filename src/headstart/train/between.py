@@ -14,7 +14,7 @@ import torch
 from headstart.engine.ort import OrtEngine
 from headstart.errors import ConfigError
 from headstart.train.mix import Mix, mix, soft_targets
-from headstart.train.sources import ROWS, Batch, Pictures, Texts, Views, ahead, room, turn
+from headstart.train.sources import ROWS, Batch, Pictures, Texts, Views, ahead, passing, room, turn
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def between(
     engine = OrtEngine(bottom)
     (output,) = engine.outputs
     if isinstance(source, Texts):
-        return _texts_between(source, engine, output, inputs, progress)
+        return _texts_between(source, engine, inputs, progress)
     n = len(source.targets)
     tasks = [
         (view, np.arange(start, min(start + ROWS, n)))
@@ -176,27 +176,20 @@ def between(
 def _texts_between(
     source: Texts,
     engine: OrtEngine,
-    output: str,
     inputs: tuple[str, ...],
     progress: Callable[[int, int], None] | None,
 ) -> Between:
     lengths = source.lengths
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    order = np.argsort(-lengths, kind="stable")
-    tasks = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
-
-    def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return rows, engine.run(source.feeds(rows))[output]
-
     values: np.ndarray | None = None
     done = 0
-    for rows, made in ahead(run, tasks):
+    for rows, made in passing(engine, source.feeds, len(lengths), lengths):
         if values is None:
             values = room((1, int(starts[-1]), made.shape[-1]), np.float16)
         for row, one in zip(rows.tolist(), made):
             values[0, starts[row] : starts[row + 1]] = one[: lengths[row]]
         done += len(rows)
         if progress:
-            progress(done, len(order))
+            progress(done, len(lengths))
     assert values is not None
     return Between(values, starts, source.targets, source, inputs)

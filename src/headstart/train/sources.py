@@ -226,13 +226,29 @@ def through(
     n: int,
     lengths: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(n, d) float32, the one output of an engine for all rows.
+    """(n, d) float32, the one output of an engine for all rows; arguments as of `passing`."""
+    values: np.ndarray | None = None
+    for rows, made in passing(engine, feeds, n, lengths):
+        if values is None:
+            values = room((n, made.shape[1]), np.float32)
+        values[rows] = made
+    assert values is not None
+    return values
+
+
+def passing(
+    engine: OrtEngine,
+    feeds: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    n: int,
+    lengths: np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (b,) and the one output of an engine for them, batch by batch.
 
     Args:
         engine: runs the graph.
         feeds: (b,) row numbers -> the graph's inputs; asked on any thread.
         n: rows.
-        lengths: (n,) by which rows pass together; None: as they come.
+        lengths: (n,) by which rows pass together, the long ones first; None: as they come.
     """
     (output,) = engine.outputs
     order = np.arange(n) if lengths is None else np.argsort(-lengths, kind="stable")
@@ -240,13 +256,7 @@ def through(
     def run(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rows, engine.run(feeds(rows))[output]
 
-    values: np.ndarray | None = None
-    for rows, made in ahead(run, [order[i : i + ROWS] for i in range(0, n, ROWS)]):
-        if values is None:
-            values = room((n, made.shape[1]), np.float32)
-        values[rows] = made
-    assert values is not None
-    return values
+    yield from ahead(run, [order[i : i + ROWS] for i in range(0, n, ROWS)])
 
 
 def _wider(steps: Sequence[Any]) -> tuple[dict[str, Any], ...]:
