@@ -175,7 +175,10 @@ def test_saving_replaces_bundles_only(model, tmp_path):
 def test_a_bundle_that_answers_otherwise_is_not_saved(model):
     pictures = [np.full((8, 8, 3), 90, np.uint8)]
     right, _ = model.predictor.logits(pictures)
-    save.check(model.folder, pictures, right)
+    for near in (right, right * np.float32(1.004)):
+        save.check(model.folder, pictures, near)
+    with pytest.raises(BundleError, match="does not answer as the trained model"):
+        save.check(model.folder, pictures, right * np.float32(1.02))
     with pytest.raises(BundleError, match="does not answer as the trained model"):
         save.check(model.folder, pictures, right + np.float32([[0, 5, 0]]))
 

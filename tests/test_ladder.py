@@ -46,6 +46,13 @@ class Anew(Settings):
     goes_on = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Alone(Settings):
+    """Of a method that prepares nothing that others share."""
+
+    prepares = False
+
+
 class Clock:
     def __init__(self):
         self.now = 1000.0
@@ -107,6 +114,7 @@ def world(monkeypatch):
         climbing, "measured", lambda material, config: Cost(5.0, 100 * config.depth, 0.01, 0.0)
     )
     monkeypatch.setattr(climbing, "mean_of", mean)
+    monkeypatch.setattr(climbing, "prepared", lambda *given: None)
     CALLS.clear()
     MEANS.clear()
 
@@ -302,6 +310,23 @@ def test_few_rows_are_held_out_in_turn():
     assert (found.candidate.held_out.argmax(axis=1) == truth).mean() > 0.8
     assert np.array_equal(found.unseen, CALLS[3][0].held)
     assert found.trials.rows == 80
+
+
+def test_what_all_trainings_share_does_not_come_off_the_first_one_s_time(monkeypatch):
+    def prepared(material, config, say):
+        assert not CALLS
+        CLOCK.now += 30
+
+    monkeypatch.setattr(climbing, "prepared", prepared)
+    folds = np.where(np.arange(N) < 80, np.arange(N) % 4, -1)
+    rung = Rung("one", Settings(), fixed=True)
+    climb(ground(folds=folds, until=CLOCK.now + 140), [rung], asked=True)
+    first = CALLS[0][0].budget
+    assert first == pytest.approx(0.97 * (140 - 30 - 10) / 4), "ten seconds are for the rest"
+    CALLS.clear()
+    monkeypatch.setattr(climbing, "prepared", None)
+    climb(ground(), [replace(rung, config=Alone())], asked=True)
+    assert CALLS, "a method with preparations of its own"
 
 
 def test_nothing_held_out():

@@ -140,8 +140,10 @@ PLAIN = Settings(epochs=5, lr=0.02)
 
 
 @pytest.fixture
-def cut(tmp_path: Path) -> Path:
-    """The folder of a training that was cut off after two epochs."""
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a training that was cut off after two epochs, each of them kept."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoint, "SHARE", 0)
     with pytest.raises(Cut):
         run(PLAIN, folder=tmp_path / "run", progress=cut_after(2))
     return tmp_path / "run"
@@ -274,6 +276,23 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     assert not told
     assert bits(*again) == bits(*first)
     assert again[1].history == first[1].history  # with its times
+
+
+def test_short_epochs_are_not_each_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    real = checkpoint.atomic_write
+
+    def counted(path: Path, content: bytes | str) -> None:
+        written.append(path)
+        real(path, content)
+
+    monkeypatch.setattr(checkpoint, "atomic_write", counted)
+    monkeypatch.setattr(checkpoint, "EVERY", 60.0)
+    run(PLAIN, folder=tmp_path / "run")
+    states = [path for path in written if path.name == "state.json"]
+    assert len(states) == 2, "the start and the end"
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == PLAIN.epochs
 
 
 def test_on_a_full_disk_it_goes_on_with_one_note(

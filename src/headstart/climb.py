@@ -38,7 +38,7 @@ from headstart.methods import TUNING
 from headstart.scores import Trials
 from headstart.train.costs import Cost, measured
 from headstart.train.material import Material
-from headstart.train.preparing import answers
+from headstart.train.preparing import answers, prepared
 from headstart.train.soup import mean_of
 from headstart.tried import Tried, joined, told_of, with_trainings
 from headstart.types import Candidate, Epoch, Head
@@ -252,6 +252,9 @@ class _Climb:
         """A training for each part, whose rows it holds out."""
         made: list[Candidate] = []
         note_judges(folder_of(self.ground, rung, self.parts[0]), len(self.parts))
+        if rung.config.prepares:  # or it would all come off the first one's time
+            first = self._material(self.ground, self.parts[0], self.heads[0], 0.0, None)
+            prepared(first, rung.config, self.watch.say)
         for number, (part, head) in enumerate(zip(self.parts, self.heads)):
             left = (self.clock.left() - self.reserved) / self._trainings(rung, number)
             self._announce(rung, number)

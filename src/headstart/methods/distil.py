@@ -69,6 +69,7 @@ class Config(common.Common):
     """Settings of distillation."""
 
     goes_on: ClassVar[bool] = False
+    prepares: ClassVar[bool] = False
     depth: float = field(
         default=0.0,
         metadata=note(

@@ -44,6 +44,7 @@ class Config(common.Common):
     """Settings of learning from scratch."""
 
     goes_on: ClassVar[bool] = False
+    prepares: ClassVar[bool] = False
     network: str = field(
         default="auto",
         metadata=note(

@@ -39,9 +39,11 @@ class Common:
         goes_on: the method can begin at a backbone and head that it made itself, and all that it makes of one
             backbone lies near to it: so the weights of several trainings have a mean, and where there is one
             training, it learns from all rows by going on.
+        prepares: it begins with `headstart.train.preparing.prepared`: what that makes serves all its trainings.
     """
 
     goes_on: ClassVar[bool] = True
+    prepares: ClassVar[bool] = True
 
     depth: float = field(default=0.5, metadata=DEPTH)
     epochs: int = field(default=12, metadata=note("epochs at most", low=1, high=10_000))

@@ -103,10 +103,11 @@ def _finished(
                 finished = len(course.state.history)
                 course = _advance(way, weights, keeper, course, rows, check)
                 ended = len(course.state.history) > finished
-                if ended or course.state.stopped:
-                    course = keeper.kept(course, course.anchor)
-                elif keeper.due():
-                    course = keeper.kept(course, weights.snapshot())
+                if course.state.stopped or keeper.due():
+                    still = ended or bool(
+                        course.state.stopped
+                    )  # nothing has changed since the anchor
+                    course = keeper.kept(course, course.anchor if still else weights.snapshot())
                 if ended and progress:
                     progress(course.state.history[-1], made.epochs)
         except (KeyboardInterrupt, SystemExit):
