@@ -54,6 +54,15 @@ def test_all_errors_come_at_once_with_the_file():
         assert part in text
 
 
+def test_where_one_value_is_possible_it_is_said_why():
+    from headstart.methods.contrastive import Config
+
+    with pytest.raises(
+        ConfigError, match=r"keep: only 0 is possible \(has no part in this method\)"
+    ):
+        config.build(Config, {"keep": 0.5})
+
+
 @pytest.mark.parametrize("content", [b"seed = ", b"\xff\xfe"])
 def test_a_file_that_is_no_toml(tmp_path, content):
     path = tmp_path / "x.toml"

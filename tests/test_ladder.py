@@ -399,6 +399,23 @@ def test_features_of_what_waits_to_be_measured_take_time():
     assert CALLS[0][0].budget == pytest.approx(0.97 * 580 / 2.1)
 
 
+def test_where_no_epoch_was_finished_what_was_noticed_stands_before_it(monkeypatch):
+    real = pretend
+
+    def cut(material, config, **told):
+        made = real(material, config, **told)
+        note = (
+            "The training went back to the start of the epoch, with a tenth of the learning rate."
+        )
+        return replace(made, chosen={**made.chosen, "epochs": 0}, notes=(note,))
+
+    monkeypatch.setattr(climbing.TUNING, "get", lambda name: cut)
+    found = climb(ground(), [Rung("one", Settings())])
+    note = found.trials.tried[1].note
+    assert note.startswith("The training went back")
+    assert note.endswith(" No epoch was finished in the time left.")
+
+
 def test_where_not_one_epoch_fits_the_other_trainings_are_not_begun():
     rung = Rung("one", Settings(right=0.95, epochs=0))
     few = ground(folds=np.where(np.arange(N) < 60, np.arange(N) // 3 % 4, -1))

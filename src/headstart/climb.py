@@ -52,6 +52,7 @@ _SLOWER = 0.25  # of the learning rate, then
 _JUDGING = 0.8  # of the time left may go into holding out further rows
 _HOPED = 0.15  # no method has led by more on rows that it had not seen
 _SHALLOWER = (0.5, 0.25)  # of the tuned layers, where all of them take too long
+_UNFINISHED = "No epoch was finished in the time left."
 
 
 def climb(
@@ -203,6 +204,8 @@ class _Climb:
         whole = joined(made)
         note = " ".join(whole.notes)
         if whole.chosen.get("epochs") == 0:
+            if note and "one epoch fits" not in note:
+                note += " " + _UNFINISHED
             return Tried(rung, None, seconds, note or "not one epoch fits into the time left")
         return Tried(rung, whole, seconds, note, tuple(made))
 

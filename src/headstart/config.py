@@ -121,7 +121,10 @@ def _check(value: Any, hint: Any, metadata: Mapping[str, Any], key: str, errors:
     if choices and value not in choices:
         errors.append(f"{key}: {value!r} is not one of {', '.join(choices)}")
     elif (low is not None and value < low) or (high is not None and value > high):
-        errors.append(f"{key}: {value!r} is not between {low:g} and {high:g}")
+        only = f"only {low:g} is possible ({metadata.get('help')})"
+        errors.append(
+            f"{key}: {only if low == high else f'{value!r} is not between {low:g} and {high:g}'}"
+        )
     return value
 
 

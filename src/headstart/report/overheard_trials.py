@@ -31,6 +31,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
      r"未开始：准备需 \1 秒，每轮需 \2 秒，只剩 \3 秒"),
     (r"not tried: ([\d,]+) rows to judge by tell no lead under (\d+) points from noise",
      r"未尝试：只有 \1 行可供比较，低于 \2 个百分点的领先无法与噪声区分"),
+    (r"No epoch was finished in the time left\.", r"剩余时间内没有完成一轮训练。"),
     (r"not one epoch fits into the time left", r"剩余时间不够训练一轮"),
     (r"The training began anew: there is an earlier state of it, but it is damaged\.",
      r"训练已重新开始：存在先前的训练状态，但已损坏。"),
