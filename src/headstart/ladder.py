@@ -134,8 +134,9 @@ def rungs(
 ) -> tuple[Rung, ...]:
     """Which methods suit the data, in the order in which they are worth trying.
 
-    Each one more makes it harder to tell the others from noise; beside few rows there is but one. Low-rank updates of networks for pictures
-    have not beaten fine-tuning on any of the rows they were tried on, and take twice its time.
+    Each one more makes it harder to tell the others from noise: on few rows one alone is tried. Low-rank
+    updates of networks for pictures have not beaten fine-tuning on any of the rows they were tried on, and
+    take twice its time.
 
     Args:
         n: rows to learn from.
