@@ -16,7 +16,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from headstart.errors import ConfigError  # noqa: E402
-from headstart.train import checkpoint, loop, plan  # noqa: E402
+from headstart.train import checkpoint, loop, passes, plan  # noqa: E402
 from headstart.train.optim import average_decay, plain_groups  # noqa: E402
 from headstart.train.order import plain_order  # noqa: E402
 from headstart.train.settings import Group, Settings  # noqa: E402
@@ -171,6 +171,25 @@ def test_pieces_give_what_the_whole_batch_gives(pieces: int) -> None:
     cut, again = run(replace(SETTINGS, optimiser="sgd", accumulate=pieces))
     close(whole, cut, 1e-5)
     np.testing.assert_allclose(trained.held_out, again.held_out, atol=1e-4)
+
+
+def test_long_texts_pass_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = np.arange(ROWS) % 3
+    settings = replace(SETTINGS, optimiser="sgd")
+    whole, trained = run(settings, lengths=lengths)
+    monkeypatch.setattr(passes, "_TOKENS", 3 * X.shape[1])
+    sizes: list[int] = []
+    module = network()
+    module.register_forward_pre_hook(
+        lambda module, given: sizes.append(len(given[0])) if module.training else None
+    )
+    cut, again = run(settings, module=module, lengths=lengths)
+    assert max(sizes) == 3
+    close(whole, cut, 1e-5)
+    np.testing.assert_allclose(trained.held_out, again.held_out, atol=1e-4)
+    sizes.clear()
+    run(settings, module=module)
+    assert 3 < max(sizes) <= settings.batch, "pictures have no length"
 
 
 def test_soft_targets_and_noise_do_not_depend_on_pieces() -> None:

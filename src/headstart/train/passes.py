@@ -18,6 +18,9 @@ from headstart.train.chance import own_random
 from headstart.train.settings import Job
 from headstart.train.weights import fill
 
+_TOKENS = (
+    4096  # with what pads them, in a piece: of long texts a whole batch would take many gigabytes
+)
 _ALIGNED = 64  # bytes; products round differently in memory that starts elsewhere
 
 
@@ -88,11 +91,20 @@ def gradients(
             raise
 
     own = np.arange(len(rows))[multi.share(job.team, len(rows))]
-    begun, most = -(-accumulate // job.team.count), max(len(own), 1)
+    begun = max(-(-accumulate // job.team.count), _long(job, inputs))
+    most = max(len(own), 1)
     loss, pieces = _with_less(attempt, min(begun, most), begun, most)
     weight = len(own) / len(rows)
     loss, pieces = multi.summed(job.team, job.module, buffers, weight, loss, pieces)
     return loss, accumulate if pieces == begun else pieces * job.team.count
+
+
+def _long(job: Job, inputs: tuple[Tensor, ...]) -> int:
+    """In how many pieces a process's rows of a batch pass where texts are long."""
+    if job.lengths is None:
+        return 1
+    rows, tokens = inputs[0].shape[:2]
+    return -(-(-(-rows // job.team.count) * tokens) // _TOKENS)
 
 
 def _accumulated(
