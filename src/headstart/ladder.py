@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.compute import cache_dir
 from headstart.hashing import hash_json, hash_parts
+from headstart.manifest import atomic_write
 from headstart.scores import Trials
 from headstart.train.common import Common
 from headstart.types import Backbone, Candidate, Epoch, Head, Input, Modality
@@ -208,7 +209,7 @@ def note_judges(folder: Path | None, parts: int) -> None:
     if folder is not None:
         with suppress(OSError):  # a full disk: a fit that goes on counts the first part alone
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / _JUDGES).write_text(str(parts), encoding="utf-8")
+            atomic_write(folder / _JUDGES, str(parts))
 
 
 def judges(folder: Path | None) -> int:
