@@ -46,9 +46,7 @@ from headstart.types import Backbone, Head, Table
 _DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
 _STEPS = 12  # timed in a turn
 _TURNS = 3
-_ENDLESS = (
-    1700.0  # seconds: more than a training takes; within a budget it runs in the quicker numbers
-)
+_ENDLESS = 1700.0  # seconds, more than a training takes: with a budget it takes the quicker numbers
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,8 @@ _SURE = 0.9
 _SINGLE = 5  # pairs that happened only once, where none happened more often
 _GOOD = 0.99  # accuracy that other methods can hardly better
 _FEW_JUDGES = "not tried: "  # why it was not where too few rows could judge
-_LATE = (
-    "not begun: ",
-    "one epoch fits",
-    "No epoch was finished",
-)  # why a method was not tried for want of time
+# why a method was not tried for want of time
+_LATE = ("not begun: ", "one epoch fits", "No epoch was finished")
 _WITHHELD = 0.25  # share of the answers; less needs no word
 
 

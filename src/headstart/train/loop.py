@@ -104,10 +104,9 @@ def _finished(
                 course = _advance(way, weights, keeper, course, rows, check)
                 ended = len(course.state.history) > finished
                 if course.state.stopped or keeper.due():
-                    still = ended or bool(
-                        course.state.stopped
-                    )  # nothing has changed since the anchor
-                    course = keeper.kept(course, course.anchor if still else weights.snapshot())
+                    between = ended or course.state.stopped  # no step since the anchor
+                    now = course.anchor if between else weights.snapshot()
+                    course = keeper.kept(course, now)
                 if ended and progress:
                     progress(course.state.history[-1], made.epochs)
         except (KeyboardInterrupt, SystemExit):

@@ -18,9 +18,7 @@ from headstart.train.chance import own_random
 from headstart.train.settings import Job
 from headstart.train.weights import fill
 
-_TOKENS = (
-    4096  # with what pads them, in a piece: of long texts a whole batch would take many gigabytes
-)
+_TOKENS = 4096  # padding included, in a piece: whole batches of long texts take many gigabytes
 _ALIGNED = 64  # bytes; products round differently in memory that starts elsewhere
 
 

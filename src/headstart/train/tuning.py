@@ -117,9 +117,7 @@ def tune(
     held_out = trained.held_out
     if not len(material.held):
         held_out = np.zeros((0, material.n_classes), np.float32)
-    elif (
-        not trained.history or start
-    ):  # no epoch fitted, or it is another module than the last epoch's
+    elif not trained.history or start:  # no epoch fitted, or it was moved since the last one
         held_out = outputs(ready.module, ready.source, material.held)
     return Candidate(
         method=name,
